@@ -68,12 +68,7 @@ impl OtlpExporter {
             .with_channel(channel(endpoint)?)
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
-        Ok(Self {
-            otlp,
-            endpoint: endpoint.to_owned(),
-            counters,
-            failing: AtomicBool::new(false),
-        })
+        Ok(Self { otlp, endpoint: endpoint.to_owned(), counters, failing: AtomicBool::new(false) })
     }
 
     fn account(&self, spans: u64, result: &OTelSdkResult) {
@@ -116,14 +111,9 @@ impl SpanExporter for OtlpExporter {
 }
 
 fn channel(endpoint: &str) -> Result<Channel, TelemetryError> {
-    let refuse = |reason: String| TelemetryError::Endpoint {
-        endpoint: endpoint.to_owned(),
-        reason,
-    };
+    let refuse = |reason: String| TelemetryError::Endpoint { endpoint: endpoint.to_owned(), reason };
     let parsed = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| {
-        let cause = std::error::Error::source(&error)
-            .map(|cause| format!(" ({cause})"))
-            .unwrap_or_default();
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
         refuse(format!("not a URL{cause}"))
     })?;
     if let Some(reason) = objection(endpoint, &parsed) {
@@ -131,20 +121,14 @@ fn channel(endpoint: &str) -> Result<Channel, TelemetryError> {
     }
     // The channel starts a task at once, and panics where there is nothing to run it.
     tokio::runtime::Handle::try_current().map_err(|_| TelemetryError::NoRuntime)?;
-    Ok(parsed
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(EXPORT_TIMEOUT)
-        .connect_lazy())
+    Ok(parsed.connect_timeout(CONNECT_TIMEOUT).timeout(EXPORT_TIMEOUT).connect_lazy())
 }
 
 /// What would only show at the first export, or never.
 fn objection(endpoint: &str, parsed: &Endpoint) -> Option<&'static str> {
     let uri = parsed.uri();
     let host = uri.host().unwrap_or_default();
-    let authority = uri
-        .authority()
-        .map(|authority| authority.as_str())
-        .unwrap_or_default();
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     if endpoint.starts_with("https://") {
         return Some("TLS is not supported, spans are sent in plaintext gRPC");
     }
@@ -198,30 +182,17 @@ mod tests {
             ("http://jaeger:4317?x=1", "a path belongs to OTLP over HTTP"),
         ] {
             let refusal = refusal(endpoint);
-            assert!(
-                refusal.contains(fault),
-                "`{endpoint}`: wanted `{fault}` in: {refusal}"
-            );
-            assert!(
-                refusal.contains(&format!("`{endpoint}`")),
-                "the endpoint is not named in: {refusal}"
-            );
+            assert!(refusal.contains(fault), "`{endpoint}`: wanted `{fault}` in: {refusal}");
+            assert!(refusal.contains(&format!("`{endpoint}`")), "the endpoint is not named in: {refusal}");
         }
     }
 
     #[tokio::test]
     async fn a_good_endpoint_is_taken() {
-        for endpoint in [
-            "http://127.0.0.1:4317",
-            "http://jaeger.tracing.svc:4317/",
-            "http://[::1]:4317",
-            "http://otlp",
-        ] {
-            assert!(
-                channel(endpoint).is_ok(),
-                "`{endpoint}` was refused: {:?}",
-                channel(endpoint)
-            );
+        for endpoint in
+            ["http://127.0.0.1:4317", "http://jaeger.tracing.svc:4317/", "http://[::1]:4317", "http://otlp"]
+        {
+            assert!(channel(endpoint).is_ok(), "`{endpoint}` was refused: {:?}", channel(endpoint));
         }
     }
 
@@ -242,22 +213,12 @@ mod tests {
         let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
         assert_eq!(levels, ["WARN", "DEBUG", "INFO", "WARN"], "{lines:#?}");
         assert_eq!(lines[0]["endpoint"], "http://127.0.0.1:4317");
-        assert!(
-            lines[0]["error"].as_str().unwrap().contains("connection refused"),
-            "{}",
-            lines[0]
-        );
-        assert_eq!(
-            (exporter.counters.delivered.get(), exporter.counters.failed()),
-            (6, 6)
-        );
+        assert!(lines[0]["error"].as_str().unwrap().contains("connection refused"), "{}", lines[0]);
+        assert_eq!((exporter.counters.delivered.get(), exporter.counters.failed()), (6, 6));
     }
 
     #[test]
     fn without_a_runtime_it_is_an_error_and_not_a_panic() {
-        assert!(matches!(
-            channel("http://127.0.0.1:4317"),
-            Err(TelemetryError::NoRuntime)
-        ));
+        assert!(matches!(channel("http://127.0.0.1:4317"), Err(TelemetryError::NoRuntime)));
     }
 }

@@ -40,18 +40,12 @@ impl Recorder {
     pub(crate) fn with_format(log_filter: &str, format: LogFormat) -> Self {
         let spans = Kept::default();
         let lines = Lines::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(spans.clone())
-            .build();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
         let writer = lines.clone();
         let logs = LogLayer::new(format, move || writer.clone());
         let filter = logs::filter(log_filter).unwrap();
         let subscriber = manager::subscriber(provider.tracer("fixture"), filter, logs);
-        Self {
-            subscriber,
-            spans,
-            lines,
-        }
+        Self { subscriber, spans, lines }
     }
 
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -103,11 +97,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     fn get(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone())
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn json(&self) -> Vec<serde_json::Value> {

@@ -55,10 +55,7 @@ fn json(event: &Event<'_>, timestamp: &str, ids: Option<(TraceId, SpanId)>, cont
 fn text(event: &Event<'_>, timestamp: &str, ids: Option<(TraceId, SpanId)>, content: &Content) -> String {
     let metadata = event.metadata();
     let mut line = String::new();
-    append(
-        &mut line,
-        format_args!("{timestamp} {:<5} {}: ", metadata.level(), metadata.target()),
-    );
+    append(&mut line, format_args!("{timestamp} {:<5} {}: ", metadata.level(), metadata.target()));
     append(&mut line, format_args!("{}", OneLine(&content.message)));
     for (name, value) in &content.fields {
         match value.as_str() {
@@ -175,11 +172,7 @@ mod tests {
         let recorder = Recorder::new("trace");
         recorder.run(log);
         let mut line = recorder.json_lines().pop().expect("no line was logged");
-        let timestamp = line
-            .as_object_mut()
-            .unwrap()
-            .remove("timestamp")
-            .expect("no timestamp");
+        let timestamp = line.as_object_mut().unwrap().remove("timestamp").expect("no timestamp");
         let timestamp = timestamp.as_str().unwrap();
         assert!(
             timestamp.len() == 27 && timestamp.ends_with('Z') && timestamp.as_bytes()[10] == b'T',

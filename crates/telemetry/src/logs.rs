@@ -22,21 +22,16 @@ use crate::traces::TRANSPORT;
 /// a line.
 pub(crate) fn filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
     let directive = |text: &str| -> Result<Directive, TelemetryError> {
-        text.parse()
-            .map_err(|error: ParseError| TelemetryError::LogFilter {
-                directive: text.to_owned(),
-                reason: error.to_string(),
-            })
+        text.parse().map_err(|error: ParseError| TelemetryError::LogFilter {
+            directive: text.to_owned(),
+            reason: error.to_string(),
+        })
     };
     let mut filter = EnvFilter::default().add_directive(LevelFilter::ERROR.into());
     for transport in TRANSPORT {
         filter = filter.add_directive(directive(&format!("{transport}=warn"))?);
     }
-    for text in directives
-        .split(',')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
+    for text in directives.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         filter = filter.add_directive(directive(text)?);
     }
     Ok(filter)
@@ -53,11 +48,7 @@ pub(crate) struct LogLayer<W> {
 
 impl<W> LogLayer<W> {
     pub(crate) fn new(format: LogFormat, writer: W) -> Self {
-        Self {
-            format,
-            writer,
-            subscriber: OnceLock::new(),
-        }
+        Self { format, writer, subscriber: OnceLock::new() }
     }
 
     /// The ids of the span that the event belongs to. The context that the trace layer made current is asked,
@@ -91,10 +82,7 @@ where
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
         let line = line::render(event, self.ids(event), self.format);
         // There is nowhere left to report to.
-        let _ = self
-            .writer
-            .make_writer_for(event.metadata())
-            .write_all(line.as_bytes());
+        let _ = self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes());
     }
 }
 
@@ -118,18 +106,11 @@ mod tests {
             info!("outer again");
         });
 
-        let spans: BTreeMap<_, _> = recorder
-            .spans()
-            .into_iter()
-            .map(|span| (span.name.to_string(), span.span_context))
-            .collect();
+        let spans: BTreeMap<_, _> =
+            recorder.spans().into_iter().map(|span| (span.name.to_string(), span.span_context)).collect();
         let lines = recorder.json_lines();
         assert_eq!(lines.len(), 4);
-        assert!(
-            lines[0].get("trace_id").is_none() && lines[0].get("span_id").is_none(),
-            "{}",
-            lines[0]
-        );
+        assert!(lines[0].get("trace_id").is_none() && lines[0].get("span_id").is_none(), "{}", lines[0]);
         for (line, span) in lines[1..].iter().zip(["outer", "inner", "outer"]) {
             assert_eq!(line["trace_id"], spans[span].trace_id().to_string(), "{line}");
             assert_eq!(line["span_id"], spans[span].span_id().to_string(), "{line}");
@@ -158,14 +139,8 @@ mod tests {
             .spans()
             .into_iter()
             .map(|span| {
-                let number = span
-                    .attributes
-                    .iter()
-                    .find(|attribute| attribute.key.as_str() == "number");
-                (
-                    number.expect("no number").value.to_string(),
-                    span.span_context.trace_id().to_string(),
-                )
+                let number = span.attributes.iter().find(|attribute| attribute.key.as_str() == "number");
+                (number.expect("no number").value.to_string(), span.span_context.trace_id().to_string())
             })
             .collect();
         let lines = recorder.json_lines();
@@ -185,15 +160,9 @@ mod tests {
             info!(parent: None, "nowhere");
         });
         let spans = recorder.spans();
-        let elsewhere = spans
-            .iter()
-            .find(|span| span.name == "elsewhere")
-            .expect("no span");
+        let elsewhere = spans.iter().find(|span| span.name == "elsewhere").expect("no span");
         let lines = recorder.json_lines();
-        assert_eq!(
-            lines[0]["trace_id"],
-            elsewhere.span_context.trace_id().to_string()
-        );
+        assert_eq!(lines[0]["trace_id"], elsewhere.span_context.trace_id().to_string());
         assert_eq!(lines[0]["span_id"], elsewhere.span_context.span_id().to_string());
         assert!(lines[1].get("trace_id").is_none(), "{}", lines[1]);
     }
@@ -209,10 +178,7 @@ mod tests {
         });
         let lines = recorder.json_lines();
         assert_eq!(lines.len(), 1);
-        assert_eq!(
-            lines[0]["trace_id"],
-            recorder.spans()[0].span_context.trace_id().to_string()
-        );
+        assert_eq!(lines[0]["trace_id"], recorder.spans()[0].span_context.trace_id().to_string());
     }
 
     #[test]
@@ -226,10 +192,7 @@ mod tests {
         });
         let hex = |value: &serde_json::Value, length: usize| {
             let text = value.as_str().expect("no id");
-            assert!(
-                text.len() == length && text.bytes().any(|b| b != b'0'),
-                "not a valid id: {text}"
-            );
+            assert!(text.len() == length && text.bytes().any(|b| b != b'0'), "not a valid id: {text}");
             text.to_owned()
         };
         assert_eq!(hex(&lines[0]["trace_id"], 32), hex(&lines[1]["trace_id"], 32));

@@ -57,14 +57,7 @@ where
     let provider = traces::provider(config, exported.clone())?;
     let tracer = provider.tracer(config.service_name.clone());
     let subscriber = subscriber(tracer, filter, LogLayer::new(config.log_format, writer));
-    Ok((
-        subscriber,
-        Telemetry {
-            provider,
-            registry,
-            exported,
-        },
-    ))
+    Ok((subscriber, Telemetry { provider, registry, exported }))
 }
 
 /// The two layers, each with a filter of its own: what is logged does not decide what is traced.
@@ -72,11 +65,7 @@ pub(crate) fn subscriber<W>(tracer: SdkTracer, filter: EnvFilter, logs: LogLayer
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    Dispatch::new(
-        tracing_subscriber::registry()
-            .with(traces::layer(tracer))
-            .with(logs.with_filter(filter)),
-    )
+    Dispatch::new(tracing_subscriber::registry().with(traces::layer(tracer)).with(logs.with_filter(filter)))
 }
 
 impl Telemetry {
@@ -92,9 +81,7 @@ impl Telemetry {
     /// # Errors
     /// Spans were lost: because the deadline came first, or because the endpoint did not take them.
     pub async fn shutdown(self, deadline: Duration) -> Result<(), TelemetryError> {
-        let Self {
-            provider, exported, ..
-        } = self;
+        let Self { provider, exported, .. } = self;
         let started = Instant::now();
         let failed_before = exported.failed();
         // It waits for the batch thread, which in turn needs the workers of this runtime for the connection,
@@ -158,10 +145,7 @@ mod tests {
     async fn a_closed_port_costs_the_spans_and_says_so() {
         let port = ClosedPort::reserve();
         let (result, _, took) = export(port.endpoint(), 3, PLENTY).await;
-        assert!(
-            matches!(result, Err(TelemetryError::SpansLost { count: 3 })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(TelemetryError::SpansLost { count: 3 })), "{result:?}");
         assert!(took < PLENTY, "shutdown took {took:?}");
     }
 
@@ -172,10 +156,7 @@ mod tests {
             let deadline = Duration::from_millis(700);
             let started = Instant::now();
             let runtime = match workers {
-                None => tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap(),
+                None => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
                 Some(n) => tokio::runtime::Builder::new_multi_thread()
                     .worker_threads(n)
                     .enable_all()
@@ -189,17 +170,13 @@ mod tests {
                 matches!(result, Err(TelemetryError::ShutdownTimeout(d)) if d == deadline),
                 "with {workers:?} workers: {result:?}"
             );
-            assert!(
-                took >= deadline,
-                "with {workers:?} workers it gave up after {took:?}"
-            );
+            assert!(took >= deadline, "with {workers:?} workers it gave up after {took:?}");
             assert!(
                 all < Duration::from_secs(3),
                 "with {workers:?} workers the runtime ended after {all:?} only"
             );
-            let connection = connection
-                .recv_timeout(PLENTY)
-                .expect("waited for a connection of the exporter");
+            let connection =
+                connection.recv_timeout(PLENTY).expect("waited for a connection of the exporter");
             assert!(connection.is_ok(), "{connection:?}");
         }
     }
@@ -208,10 +185,7 @@ mod tests {
     async fn a_full_queue_does_not_block_the_program() {
         let (endpoint, connection) = silent_listener();
         let (result, made, _) = export(endpoint, 20_000, Duration::from_millis(100)).await;
-        assert!(
-            matches!(result, Err(TelemetryError::ShutdownTimeout(_))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(TelemetryError::ShutdownTimeout(_))), "{result:?}");
         assert!(
             made < Duration::from_secs(4),
             "20000 spans took {made:?}: the program waited for the exporter"
@@ -230,9 +204,7 @@ mod tests {
         tracing::dispatcher::with_default(&subscriber, || tracing::info_span!("reconcile").in_scope(|| ()));
         telemetry.shutdown(PLENTY).await.unwrap_err();
 
-        let text = prometheus::TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .unwrap();
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [
             "reconciles_total 1",
             "telemetry_exported_spans_total{result=\"delivered\"} 0",

@@ -107,10 +107,7 @@ mod tests {
                     trace_id()
                 });
                 let second = info_span!("reconcile").in_scope(trace_id);
-                assert!(
-                    first.is_some() && second.is_some(),
-                    "no trace id: {first:?} {second:?}"
-                );
+                assert!(first.is_some() && second.is_some(), "no trace id: {first:?} {second:?}");
                 assert_ne!(first, second, "two reconciles share a trace");
             });
         });
@@ -118,16 +115,8 @@ mod tests {
         let spans = recorder.spans();
         let names: Vec<_> = spans.iter().map(|span| span.name.as_ref()).collect();
         assert_eq!(names, ["plan", "reconcile", "reconcile"]);
-        assert_eq!(
-            spans[1].parent_span_id,
-            SpanId::INVALID,
-            "reconcile is not a root"
-        );
-        assert_eq!(
-            spans[2].parent_span_id,
-            SpanId::INVALID,
-            "reconcile is not a root"
-        );
+        assert_eq!(spans[1].parent_span_id, SpanId::INVALID, "reconcile is not a root");
+        assert_eq!(spans[2].parent_span_id, SpanId::INVALID, "reconcile is not a root");
         assert_eq!(
             spans[0].parent_span_id,
             spans[1].span_context.span_id(),
@@ -170,10 +159,7 @@ mod tests {
         let recorder = Recorder::new("info");
         let (outside, inside) = recorder.run(|| (trace_id(), info_span!("work").in_scope(trace_id)));
         assert_eq!(outside, None);
-        assert_eq!(
-            inside,
-            Some(recorder.spans()[0].span_context.trace_id().to_string())
-        );
+        assert_eq!(inside, Some(recorder.spans()[0].span_context.trace_id().to_string()));
     }
 
     /// The environment of a running process cannot be changed safely, so the test starts itself once more
@@ -181,11 +167,8 @@ mod tests {
     #[test]
     fn the_environment_goes_before_the_configuration() {
         const NAME: &str = "traces::tests::the_environment_goes_before_the_configuration";
-        let attribute = |name: &'static str| {
-            resource(&config(None))
-                .get(&Key::new(name))
-                .map(|v| v.to_string())
-        };
+        let attribute =
+            |name: &'static str| resource(&config(None)).get(&Key::new(name)).map(|v| v.to_string());
         if std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok() {
             assert_eq!(attribute("service.name").as_deref(), Some("from-environment"));
             assert_eq!(attribute("service.version").as_deref(), Some("9.9"));
@@ -203,10 +186,7 @@ mod tests {
             )],
             vec![
                 ("OTEL_SERVICE_NAME", "from-environment"),
-                (
-                    "OTEL_RESOURCE_ATTRIBUTES",
-                    "service.name=other,service.version=9.9,k8s.pod.name=pod-1",
-                ),
+                ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,service.version=9.9,k8s.pod.name=pod-1"),
             ],
         ] {
             let child = Command::new(std::env::current_exe().unwrap())
@@ -219,10 +199,7 @@ mod tests {
                 String::from_utf8_lossy(&child.stdout),
                 String::from_utf8_lossy(&child.stderr)
             );
-            assert!(
-                child.status.success() && output.contains("1 passed"),
-                "with {variables:?}:\n{output}"
-            );
+            assert!(child.status.success() && output.contains("1 passed"), "with {variables:?}:\n{output}");
         }
     }
 }

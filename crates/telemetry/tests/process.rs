@@ -36,16 +36,8 @@ fn run_in_own_process(name: &str, environment: &[(&str, &str)]) -> Vec<Value> {
         .unwrap();
     let stderr = String::from_utf8(child.stderr).unwrap();
     let stdout = String::from_utf8_lossy(&child.stdout);
-    assert!(
-        child.status.success() && stdout.contains("1 passed"),
-        "{}\n{stdout}\n{stderr}",
-        child.status
-    );
-    assert!(
-        started.elapsed() < PLENTY,
-        "the program took {:?}:\n{stderr}",
-        started.elapsed()
-    );
+    assert!(child.status.success() && stdout.contains("1 passed"), "{}\n{stdout}\n{stderr}", child.status);
+    assert!(started.elapsed() < PLENTY, "the program took {:?}:\n{stderr}", started.elapsed());
     stderr
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}")))
@@ -70,26 +62,13 @@ fn a_dead_endpoint_is_one_warning_and_then_one_debug_line_for_each_batch() {
         return work_against_a_dead_endpoint();
     }
     let lines = run_in_own_process(NAME, &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
-    let of_level = |level: &str| {
-        lines
-            .iter()
-            .filter(|line| line["level"] == level)
-            .collect::<Vec<_>>()
-    };
+    let of_level = |level: &str| lines.iter().filter(|line| line["level"] == level).collect::<Vec<_>>();
     assert_eq!(of_level("WARN").len(), 1, "{lines:#?}");
     assert!(!of_level("DEBUG").is_empty(), "{lines:#?}");
     let lost: u64 = lines.iter().filter_map(|line| line["spans"].as_u64()).sum();
     let made = of_level("INFO");
-    assert_eq!(
-        lost,
-        made.len() as u64,
-        "not every lost span is accounted for: {lines:#?}"
-    );
-    assert_eq!(
-        lines.len(),
-        1 + of_level("DEBUG").len() + made.len(),
-        "lines of somebody else: {lines:#?}"
-    );
+    assert_eq!(lost, made.len() as u64, "not every lost span is accounted for: {lines:#?}");
+    assert_eq!(lines.len(), 1 + of_level("DEBUG").len() + made.len(), "lines of somebody else: {lines:#?}");
     for line in made {
         assert_eq!(line["trace_id"].as_str().map(str::len), Some(32), "{line}");
         assert!(line["endpoint"].is_null(), "{line}");
@@ -98,23 +77,14 @@ fn a_dead_endpoint_is_one_warning_and_then_one_debug_line_for_each_batch() {
 
 /// Makes spans until three batches of them are lost, then ends in good order.
 fn work_against_a_dead_endpoint() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (_socket, endpoint) = refusing_endpoint();
         let telemetry = telemetry::init(&config(Some(endpoint), "debug")).unwrap();
         let batches = |telemetry: &telemetry::Telemetry| {
-            let text = prometheus::TextEncoder::new()
-                .encode_to_string(&telemetry.registry().gather())
-                .unwrap();
-            let failed = text
-                .lines()
-                .find(|line| line.contains("failed"))
-                .expect("no counter")
-                .to_owned();
+            let text =
+                prometheus::TextEncoder::new().encode_to_string(&telemetry.registry().gather()).unwrap();
+            let failed = text.lines().find(|line| line.contains("failed")).expect("no counter").to_owned();
             failed.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
         };
         let deadline = Instant::now() + PLENTY;
@@ -131,10 +101,7 @@ fn work_against_a_dead_endpoint() {
         }
         tracing::info_span!("reconcile").in_scope(|| tracing::info!("working"));
         let end = telemetry.shutdown(PLENTY).await;
-        assert!(
-            matches!(end, Err(TelemetryError::SpansLost { count: 1 })),
-            "{end:?}"
-        );
+        assert!(matches!(end, Err(TelemetryError::SpansLost { count: 1 })), "{end:?}");
     });
 }
 
@@ -144,10 +111,7 @@ fn dropped_without_a_shutdown_it_holds_up_nobody() {
     if is_own_process(NAME) {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let started = Instant::now();
         runtime.block_on(async {
             let telemetry = telemetry::init(&config(Some(endpoint), "info")).unwrap();
@@ -156,18 +120,11 @@ fn dropped_without_a_shutdown_it_holds_up_nobody() {
             tracing::info!("still logging");
         });
         drop(runtime);
-        assert!(
-            started.elapsed() < Duration::from_secs(2),
-            "it took {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
         return;
     }
     let lines = run_in_own_process(NAME, &[]);
-    let messages: Vec<_> = lines
-        .iter()
-        .map(|line| line["message"].as_str().unwrap())
-        .collect();
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(messages, ["working", "still logging"]);
 }
 
@@ -179,10 +136,7 @@ fn only_one_set_up_in_a_process() {
         assert!(matches!(bad, Err(TelemetryError::LogFilter { .. })), "{bad:?}");
         let _first = telemetry::init(&config(None, "info")).unwrap();
         let second = telemetry::init(&config(None, "info"));
-        assert!(
-            matches!(second, Err(TelemetryError::AlreadyInitialized)),
-            "{second:?}"
-        );
+        assert!(matches!(second, Err(TelemetryError::AlreadyInitialized)), "{second:?}");
         return;
     }
     assert_eq!(run_in_own_process(NAME, &[]), Vec::<Value>::new());

@@ -1,0 +1,176 @@
+//! The command line: run | crd | render | validate | version | completion.
+//!
+//! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings or
+//! failure, 2 wrong usage. Only `run` talks to the cluster.
+
+mod files;
+mod run;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::kinds::ChildKind;
+use crate::render::{self, Assumptions};
+use crate::settings::Settings;
+use crate::{lint, profile, yaml};
+pub use run::RunArgs;
+
+/// One TelemetryProfile for an application: collector, Jaeger, scrape targets, SLO rules and dashboards follow.
+#[derive(Debug, Parser)]
+#[command(name = "telemetry-operator", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator in a cluster, or against one by KUBECONFIG.
+    Run(RunArgs),
+    /// Print the CustomResourceDefinition.
+    Crd,
+    /// Print every object that the operator would apply for the profiles of a file. No cluster is needed.
+    Render(RenderArgs),
+    /// Check profiles: schema, rules and meaning. No cluster is needed. Exit code 1 when something is found.
+    Validate(ValidateArgs),
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RenderArgs {
+    /// File with profiles, - for standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// Directory for one file an object, - for standard output.
+    #[arg(short, long, value_name = "DIR", default_value = "-")]
+    output: PathBuf,
+    /// Namespace of profiles that name none.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// A kind that the cluster is assumed to serve; may be repeated.
+    #[arg(long, value_name = "KIND", value_parser = optional_kind)]
+    assume_kind: Vec<ChildKind>,
+    /// UID of the profile in the cluster, for owner references. Without it there are none.
+    #[arg(long, value_name = "UID")]
+    owner_uid: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct ValidateArgs {
+    /// Files with profiles, - for standard input.
+    #[arg(short, long, value_name = "FILE", num_args = 1.., required = true)]
+    file: Vec<PathBuf>,
+    /// Form of the findings.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+fn optional_kind(text: &str) -> Result<ChildKind, String> {
+    let optional = || ChildKind::ALL.into_iter().filter(|kind| kind.is_optional());
+    optional().find(|kind| kind.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let names: Vec<_> = optional().map(ChildKind::name).collect();
+        format!("the kinds that a cluster may lack are {}", names.join(", "))
+    })
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Standard output is closed or full.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+    /// Something cannot be written as YAML.
+    #[error(transparent)]
+    Yaml(#[from] yaml::YamlError),
+    /// Something cannot be written as JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Profiles cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] render::RenderError),
+    /// The operator cannot run.
+    #[error(transparent)]
+    Run(#[from] run::RunError),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When it cannot do its work; findings of `validate` are a result, told by the exit code.
+pub fn execute(cli: Cli) -> Result<ExitCode, CliError> {
+    let mut out = io::stdout().lock();
+    match cli.command {
+        Command::Run(args) => run::run(args)?,
+        Command::Crd => out.write_all(yaml::to_string(&profile::crd()?)?.as_bytes())?,
+        Command::Render(args) => render_file(args, &mut out)?,
+        Command::Validate(args) => return validate_files(&args, &mut out),
+        Command::Version => writeln!(out, "telemetry-operator {}", env!("CARGO_PKG_VERSION"))?,
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "telemetry-operator", &mut out);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render_file(args: RenderArgs, out: &mut impl Write) -> Result<(), CliError> {
+    let (name, text) = files::read(&args.file)?;
+    let assumptions = Assumptions {
+        served: args.assume_kind.into_iter().collect(),
+        namespace: Some(args.namespace),
+        owner_uid: args.owner_uid,
+    };
+    let rendered = render::render(&name, &text, &assumptions, &args.settings)?;
+    let children: Vec<_> = rendered.into_iter().flat_map(|profile| profile.children).collect();
+    if args.output.as_os_str() == "-" {
+        out.write_all(render::to_yaml_stream(&children)?.as_bytes())?;
+        return Ok(());
+    }
+    for child in &children {
+        let path = args.output.join(render::file_name(child));
+        files::write(&path, &yaml::to_string(&child.body)?)?;
+    }
+    Ok(())
+}
+
+fn validate_files(args: &ValidateArgs, out: &mut impl Write) -> Result<ExitCode, CliError> {
+    let mut findings = Vec::new();
+    for path in &args.file {
+        let (name, text) = files::read(path)?;
+        findings.extend(lint::lint(&name, &text));
+    }
+    match args.output {
+        Form::Json => writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?,
+        Form::Text => {
+            for finding in &findings {
+                writeln!(out, "{finding}")?;
+            }
+        }
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

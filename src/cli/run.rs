@@ -1,0 +1,167 @@
+//! `run`: the operator as a process. In: arguments, KUBECONFIG or the pod's account. Out: an operator that runs until
+//! SIGTERM or SIGINT and then ends in order. Talks to the cluster.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use kube::{Client, Config};
+use telemetry::{LogFormat, Telemetry, TelemetryConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::controller::{self, View, stopped};
+use crate::metrics::Metrics;
+use crate::observe::Capabilities;
+use crate::server::{self, ServerError};
+use crate::settings::Settings;
+
+/// How long reconciles in hand may take after a signal. With the spans' time it stays below 10 s.
+const DRAIN: Duration = Duration::from_secs(6);
+/// How long the last spans may take.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Namespace to work in; may be repeated. Left out: all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    watch_namespace: Vec<String>,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// OTLP gRPC endpoint for the operator's own traces, for example http://jaeger:4317. Left out: none are sent.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+    /// What is logged, for example info or telemetry_operator=debug,info.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    log_filter: String,
+    /// Form of log lines.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
+    log_format: Format,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Text,
+}
+
+/// Why the operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No runtime.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] std::io::Error),
+    /// TLS is set up twice.
+    #[error("a TLS provider is installed already")]
+    Tls,
+    /// Telemetry cannot be set up.
+    #[error("telemetry: {0}")]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// There is no way to the cluster.
+    #[error("no cluster: {0}; set KUBECONFIG, or run in a pod with a service account")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client cannot be made.
+    #[error("the cluster's address or credentials cannot be used: {0}")]
+    Client(#[from] kube::Error),
+    /// An instrument cannot be made.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The HTTP server fails.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the operator until it is told to stop.
+pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
+    // Two providers in one process, or none, fail at the first connection: choose before anything else.
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| RunError::Tls)?;
+    // The span exporter blocks a worker at times: one worker alone could wait for itself.
+    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        let telemetry = telemetry::init(&TelemetryConfig {
+            service_name: env!("CARGO_PKG_NAME").to_owned(),
+            service_version: env!("CARGO_PKG_VERSION").to_owned(),
+            otlp_endpoint: args.otlp_endpoint.clone(),
+            log_filter: args.log_filter.clone(),
+            log_format: match args.log_format {
+                Format::Json => LogFormat::Json,
+                Format::Text => LogFormat::Text,
+            },
+        })?;
+        let result = operate(args, &telemetry).await;
+        if let Err(error) = &result {
+            tracing::error!(%error, "the operator ends");
+        }
+        // Lost spans are no reason to fail: they are all that a dead endpoint costs.
+        if let Err(error) = telemetry.shutdown(FLUSH).await {
+            tracing::warn!(%error, "the last spans were not delivered");
+        }
+        result
+    })
+}
+
+async fn operate(args: RunArgs, telemetry: &Telemetry) -> Result<(), RunError> {
+    let stop = stop_signal()?;
+    let client = Client::try_from(Config::infer().await?)?;
+    let metrics = Metrics::new(telemetry.registry())?;
+    let (capabilities, discovery) = Capabilities::start(client.clone()).await;
+    let view = Arc::new(View::new(capabilities.clone(), args.watch_namespace.len().max(1)));
+    let server = server::bind(args.listen, Arc::clone(&view), metrics.clone(), stopped(stop.clone())).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "telemetry-operator starts");
+    let controller = controller::run(
+        client,
+        args.settings,
+        args.watch_namespace,
+        capabilities,
+        metrics,
+        view,
+        stop.clone(),
+    );
+    let drained = async {
+        tokio::select! {
+            () = controller => tracing::info!("every reconcile in hand is finished"),
+            () = after(stopped(stop), DRAIN) => tracing::warn!("reconciles in hand took too long and were left"),
+        }
+    };
+    tokio::select! {
+        result = async { tokio::join!(server, drained).0 } => result?,
+        () = discovery => {}
+    }
+    Ok(())
+}
+
+/// A receiver that turns true at SIGTERM or SIGINT.
+fn stop_signal() -> Result<watch::Receiver<bool>, RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in hand"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in hand"),
+        }
+        sender.send_replace(true);
+        // Dropping the sender would look like a signal to nobody: keep it as long as the process runs.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
+
+async fn after(event: impl Future<Output = ()>, wait: Duration) {
+    event.await;
+    tokio::time::sleep(wait).await;
+}

@@ -1,0 +1,413 @@
+//! The controller: watches and triggers, the reconcile driver, the error policy.
+//!
+//! In: client, settings. Out: profiles that are reconciled until told to stop. The driver runs the steps of the crate's
+//! map in order; each step is a span of the reconcile's trace.
+
+mod memory;
+mod report;
+mod watches;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::channel::mpsc;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Action};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::watch;
+use tracing::{Instrument, Span, field, info_span};
+
+use crate::apply::{self, Applied, ListError, Target};
+use crate::metrics::{Metrics, ReconcileResult};
+use crate::observe::Capabilities;
+use crate::plan::{self, PlanError};
+use crate::profile::{ConditionStatus, TelemetryProfile};
+use crate::settings::Settings;
+use crate::status::{self, Outcome};
+use crate::validate::{self, ProfileError};
+use memory::Memory;
+
+/// A profile as it is stored: decoded, or told to be undecodable. One bad object must not stop the watch.
+type StoredProfile = DeserializeGuard<TelemetryProfile>;
+/// Reference of a stored profile.
+type ProfileRef = ObjectRef<StoredProfile>;
+
+/// A profile that is as it should be is looked at again after about this time, in case an event was missed.
+const RESYNC: Duration = Duration::from_secs(600);
+/// A foreign object in our way sends no events to us: look whether it has gone.
+const CONFLICT_RECHECK: Duration = Duration::from_secs(30);
+/// Events within this time lead to one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Reconciles at once, each of another profile.
+const CONCURRENCY: u16 = 4;
+
+/// What every reconcile needs.
+struct Context {
+    client: Client,
+    settings: Settings,
+    capabilities: Capabilities,
+    metrics: Metrics,
+    recorder: Recorder,
+    memory: Memory,
+}
+
+/// What the HTTP server may see of the controller.
+pub struct View {
+    capabilities: Capabilities,
+    stores: Mutex<Vec<Store<StoredProfile>>>,
+    scopes: usize,
+}
+
+impl View {
+    /// A view of a controller that is about to start, with this many namespaces (1 for all of them).
+    #[must_use]
+    pub fn new(capabilities: Capabilities, scopes: usize) -> Self {
+        Self { capabilities, stores: Mutex::default(), scopes }
+    }
+
+    /// What the operator waits for before it works; empty when it works.
+    #[must_use]
+    pub fn waiting_for(&self) -> Vec<String> {
+        let mut waiting = Vec::new();
+        if !self.profiles_served() {
+            waiting.push("the CustomResourceDefinition telemetryprofiles.telemetry-operator.dev".to_owned());
+        }
+        if self.stores().len() < self.scopes {
+            waiting.push("the first list of profiles".to_owned());
+        }
+        waiting
+    }
+
+    /// True while the API server serves the TelemetryProfile kind.
+    #[must_use]
+    pub fn profiles_served(&self) -> bool {
+        self.capabilities.observed().profiles_served
+    }
+
+    /// (condition, status) of every profile.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<(String, &'static str)> {
+        let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
+        let decoded = profiles.iter().filter_map(|stored| stored.0.as_ref().ok());
+        let conditions = decoded.flat_map(|profile| status::present(profile).conditions);
+        conditions
+            .map(|condition| {
+                let value = match condition.status {
+                    ConditionStatus::True => "true",
+                    ConditionStatus::False => "false",
+                    ConditionStatus::Unknown => "unknown",
+                };
+                (condition.kind, value)
+            })
+            .collect()
+    }
+
+    fn stores(&self) -> Vec<Store<StoredProfile>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add_store(&self, store: Store<StoredProfile>) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+    }
+}
+
+/// Why a reconcile is tried again.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    /// Live objects cannot be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// Some objects could not be written.
+    #[error("{0}")]
+    Write(String),
+    /// The status cannot be written.
+    #[error("cannot write the status: {0}")]
+    Status(#[source] kube::Error),
+}
+
+impl ReconcileError {
+    /// One fixed word for the metric label.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::List(_) => "ListFailed",
+            Self::Write(_) => "ApplyFailed",
+            Self::Status(_) => "StatusFailed",
+        }
+    }
+}
+
+/// Resolves when `stop` turns true.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and it goes only with the runtime.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Reconciles every profile in `namespaces` (all when empty) until `stop` turns true, then finishes what is in hand.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    namespaces: Vec<String>,
+    capabilities: Capabilities,
+    metrics: Metrics,
+    view: Arc<View>,
+    stop: watch::Receiver<bool>,
+) {
+    let reporter =
+        Reporter { controller: apply::MANAGER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        settings,
+        capabilities,
+        metrics,
+        memory: Memory::default(),
+    });
+    let mut changes = context.capabilities.changes();
+    tokio::select! {
+        _ = changes.wait_for(|observed| observed.profiles_served) => {}
+        () = stopped(stop.clone()) => return,
+    }
+    let scopes =
+        if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect::<Vec<_>>() };
+    let controllers = scopes
+        .into_iter()
+        .map(|scope| run_scope(Arc::clone(&context), scope, Arc::clone(&view), stopped(stop.clone())));
+    futures::future::join_all(controllers).await;
+}
+
+async fn run_scope(
+    context: Arc<Context>,
+    namespace: Option<String>,
+    view: Arc<View>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let api = match &namespace {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    };
+    let (due, due_profiles) = mpsc::unbounded();
+    let controller: Controller<StoredProfile> =
+        Controller::new(api, watcher::Config::default().page_size(100))
+            .with_config(controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY))
+            .graceful_shutdown_on(stop)
+            .reconcile_on(due_profiles);
+    let store = controller.store();
+    let synced = store.clone();
+    let announce = async move {
+        if synced.wait_until_ready().await.is_ok() {
+            view.add_store(synced);
+        }
+        std::future::pending::<()>().await;
+    };
+    let children = watches::run(Arc::clone(&context), namespace, store, due);
+    let reconciles = controller.run(reconcile, retry, Arc::clone(&context)).for_each(|result| {
+        if let Err(error) = result {
+            note_stream_error(&context, error);
+        }
+        std::future::ready(())
+    });
+    // Only the reconciles end by themselves, when they are told to stop.
+    tokio::select! {
+        () = reconciles => {}
+        () = children => {}
+        () = announce => {}
+    }
+}
+
+fn note_stream_error(context: &Context, error: controller::Error<ReconcileError, watcher::Error>) {
+    match error {
+        controller::Error::ObjectNotFound(reference) => {
+            let mut profile = ProfileRef::new(&reference.name);
+            profile.namespace = reference.namespace;
+            context.memory.forget(&profile);
+        }
+        controller::Error::QueueError(error) => {
+            context.metrics.watch_failed(crate::profile::KIND);
+            tracing::warn!(%error, "watch of profiles failed and is tried again");
+        }
+        // The driver has logged and counted its own errors.
+        controller::Error::ReconcilerFailed(..) => {}
+        controller::Error::RunnerError(error) => tracing::error!(%error, "the controller's queue failed"),
+    }
+}
+
+fn retry(stored: Arc<StoredProfile>, _: &ReconcileError, context: Arc<Context>) -> Action {
+    Action::requeue(context.memory.failed(&ProfileRef::from_obj(stored.as_ref())))
+}
+
+/// One reconcile: a trace of its own, a result, a duration.
+async fn reconcile(stored: Arc<StoredProfile>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let started = Instant::now();
+    let reference = ProfileRef::from_obj(stored.as_ref());
+    let trigger = context.memory.begin(&reference, stored.resource_version());
+    // The controller library's own span must not become the parent: a reconcile is the root of its trace.
+    let span = info_span!(
+        parent: None,
+        "reconcile",
+        profile = stored.name_any(),
+        namespace = stored.namespace().unwrap_or_default(),
+        generation = stored.meta_generation(),
+        trigger,
+        result = field::Empty,
+        otel.status_code = field::Empty,
+        otel.status_description = field::Empty,
+    );
+    let outcome = async {
+        let outcome = drive(&stored, &context).await;
+        note_outcome(&context, &outcome, started.elapsed());
+        outcome
+    }
+    .instrument(span)
+    .await;
+    if outcome.is_ok() {
+        context.memory.succeeded(&reference);
+    }
+    outcome.map(|(_, action)| action)
+}
+
+fn note_outcome(
+    context: &Context,
+    outcome: &Result<(ReconcileResult, Action), ReconcileError>,
+    took: Duration,
+) {
+    let result = match outcome {
+        Ok((result, _)) => *result,
+        Err(error) => {
+            context.metrics.failed(error.reason());
+            Span::current()
+                .record("otel.status_code", "ERROR")
+                .record("otel.status_description", error.to_string());
+            tracing::warn!(reason = error.reason(), %error, "reconcile failed and is tried again");
+            ReconcileResult::Error
+        }
+    };
+    context.metrics.reconciled(result, took.as_secs_f64());
+    Span::current().record("result", format!("{result:?}"));
+    tracing::info!(result = ?result, duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "reconciled");
+}
+
+/// The steps of one reconcile, in order.
+async fn drive(
+    stored: &StoredProfile,
+    context: &Context,
+) -> Result<(ReconcileResult, Action), ReconcileError> {
+    // The garbage collector removes the children of a profile that goes: nothing may be made for it any more.
+    if stored.is_going() {
+        return Ok((ReconcileResult::Ok, Action::await_change()));
+    }
+    let profile = match &stored.0 {
+        Ok(profile) => profile,
+        Err(invalid) => {
+            context.metrics.failed("Undecodable");
+            report::undecodable(context, stored, &invalid.error).await?;
+            return Ok((ReconcileResult::Invalid, Action::await_change()));
+        }
+    };
+    if profile.spec.paused {
+        report::profile(context, profile, &Outcome::Paused).await?;
+        return Ok((ReconcileResult::Paused, Action::await_change()));
+    }
+    if status::present(profile).conditions.is_empty() {
+        report::profile(context, profile, &Outcome::Seen).await?;
+    }
+    let observed = info_span!("observe").in_scope(|| context.capabilities.observed());
+    let validated =
+        info_span!("validate").in_scope(|| validate::validate(profile, &observed, &context.settings));
+    let validated = match validated {
+        Ok(validated) => validated,
+        Err(error) => return invalid(context, profile, error).await,
+    };
+    let plan = match info_span!("plan").in_scope(|| plan::plan(&validated)) {
+        Ok(plan) => plan,
+        Err(error) => return unplanned(context, profile, error).await,
+    };
+    let target = target(profile);
+    let applied =
+        apply::apply(&context.client, &plan, &target, &observed).instrument(info_span!("apply")).await?;
+    context.metrics.applied(&applied);
+    report::profile(
+        context,
+        profile,
+        &Outcome::Applied { profile: &validated, plan: &plan, applied: &applied },
+    )
+    .await?;
+    finish(context, profile, &applied)
+}
+
+fn target(profile: &TelemetryProfile) -> Target {
+    let present = status::present(profile);
+    let same_generation = present.observed_generation == profile.metadata.generation;
+    Target {
+        namespace: profile.namespace().unwrap_or_default(),
+        profile: profile.name_any(),
+        expected: if same_generation { present.children } else { Vec::new() },
+    }
+}
+
+async fn invalid(
+    context: &Context,
+    profile: &TelemetryProfile,
+    error: ProfileError,
+) -> Result<(ReconcileResult, Action), ReconcileError> {
+    context.metrics.failed(error.reason());
+    report::profile(context, profile, &Outcome::Invalid(&error)).await?;
+    Ok((ReconcileResult::Invalid, Action::await_change()))
+}
+
+async fn unplanned(
+    context: &Context,
+    profile: &TelemetryProfile,
+    error: PlanError,
+) -> Result<(ReconcileResult, Action), ReconcileError> {
+    context.metrics.failed(error.reason());
+    report::profile(context, profile, &Outcome::Unplanned(&error)).await?;
+    Ok((ReconcileResult::Invalid, Action::await_change()))
+}
+
+/// When to look again.
+fn finish(
+    context: &Context,
+    profile: &TelemetryProfile,
+    applied: &Applied,
+) -> Result<(ReconcileResult, Action), ReconcileError> {
+    if !applied.failures.is_empty() {
+        // A kind may have gone between two looks at discovery: look now, and the next try plans without it.
+        context.capabilities.refresh();
+        let failures: Vec<_> = applied
+            .failures
+            .iter()
+            .map(|failure| format!("{}: {}", failure.reference, failure.error))
+            .collect();
+        return Err(ReconcileError::Write(failures.join("; ")));
+    }
+    let wait = if applied.conflicts.is_empty() { spread(profile) } else { CONFLICT_RECHECK };
+    Ok((ReconcileResult::Ok, Action::requeue(wait)))
+}
+
+/// The resync time, spread by up to a quarter so that many profiles do not come due at once.
+fn spread(profile: &TelemetryProfile) -> Duration {
+    let hash = plan::short_hash(profile.uid().unwrap_or_default().as_bytes());
+    let share = u8::from_str_radix(&hash[..2], 16).unwrap_or_default();
+    RESYNC + RESYNC * u32::from(share) / 1024
+}
+
+/// What the driver reads of a stored object whether or not it could be decoded.
+trait Stored {
+    fn is_going(&self) -> bool;
+    fn meta_generation(&self) -> i64;
+}
+
+impl Stored for StoredProfile {
+    fn is_going(&self) -> bool {
+        self.meta().deletion_timestamp.is_some()
+    }
+
+    fn meta_generation(&self) -> i64 {
+        self.meta().generation.unwrap_or_default()
+    }
+}

@@ -1,0 +1,43 @@
+//! telemetry-operator: one `TelemetryProfile` for an application, and everything that makes it observable follows.
+//!
+//! The source is laid out along the path of one reconcile:
+//!
+//! ```text
+//! watch ─▶ profile ─▶ observe ─▶ validate ─▶ plan ─▶ apply ─▶ status
+//!          (types)   (client)    (pure)     (pure)  (client)  (pure, then one patch)
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`profile`] | the custom resource: types and CEL rules |
+//! | [`controller`] | watches, triggers, the reconcile driver, the error policy |
+//! | [`observe`] | what the API server serves |
+//! | [`validate`] | every check and choice: the profile becomes a [`validate::ValidatedProfile`] |
+//! | [`plan`] | every object that shall exist, one file for each produced thing |
+//! | [`apply`] | server-side apply of what differs, pruning |
+//! | [`status`] | conditions and their reasons |
+//! | [`kinds`] | the one table of kinds: watches, pruning, order and RBAC follow from it |
+//! | [`rbac`] | the operator's rights, from that table |
+//! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
+//! | [`lint`], [`render`], [`reference`] | the same path without a cluster: findings, manifests, documents |
+//! | [`cli`], [`server`], [`metrics`], [`settings`] | the process around it |
+
+pub mod apply;
+pub mod cli;
+pub mod controller;
+pub mod kinds;
+pub mod lint;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod profile;
+pub mod promql;
+pub mod quantity;
+pub mod rbac;
+pub mod reference;
+pub mod render;
+pub mod server;
+pub mod settings;
+pub mod status;
+pub mod validate;
+pub mod yaml;

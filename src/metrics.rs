@@ -1,0 +1,152 @@
+//! What the operator counts of itself. In: what reconciles come to. Out: series in a Prometheus registry. No cluster.
+//!
+//! Labels are bounded: results, reasons, kinds, conditions; never a name. docs/operator-telemetry.md lists the series.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::apply::{Applied, Verb};
+
+/// The operator's instruments.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    duration: Histogram,
+    errors: IntCounterVec,
+    objects: IntCounterVec,
+    repairs: IntCounterVec,
+    watch_errors: IntCounterVec,
+    profiles: IntGaugeVec,
+    profiles_served: IntGauge,
+}
+
+/// Results of a reconcile, as the label of `telemetry_operator_reconciles_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// Everything was applied.
+    Ok,
+    /// The profile is paused.
+    Paused,
+    /// The profile is wrong and waits for a change.
+    Invalid,
+    /// Something failed and is tried again.
+    Error,
+}
+
+impl ReconcileResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Paused => "paused",
+            Self::Invalid => "invalid",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes the instruments in `registry`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "telemetry_operator_reconcile_duration_seconds",
+                "Duration of a reconcile in seconds.",
+            )
+            .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+        )?;
+        registry.register(Box::new(duration.clone()))?;
+        let profiles = IntGaugeVec::new(
+            Opts::new("telemetry_operator_profiles", "Profiles by the value of each condition."),
+            &["condition", "status"],
+        )?;
+        registry.register(Box::new(profiles.clone()))?;
+        let profiles_served = IntGauge::new(
+            "telemetry_operator_crd_served",
+            "1 while the API server serves the TelemetryProfile kind.",
+        )?;
+        registry.register(Box::new(profiles_served.clone()))?;
+        Ok(Self {
+            registry: registry.clone(),
+            reconciles: counter("telemetry_operator_reconciles_total", "Reconciles by result.", &["result"])?,
+            duration,
+            errors: counter(
+                "telemetry_operator_reconcile_errors_total",
+                "Failed reconciles by reason.",
+                &["reason"],
+            )?,
+            objects: counter(
+                "telemetry_operator_applied_objects_total",
+                "Objects that were created, updated, repaired or deleted, by kind and verb.",
+                &["kind", "verb"],
+            )?,
+            repairs: counter(
+                "telemetry_operator_repaired_objects_total",
+                "Objects that somebody had changed or deleted and that were put right, by kind.",
+                &["kind"],
+            )?,
+            watch_errors: counter(
+                "telemetry_operator_watch_errors_total",
+                "Errors of watches by kind; each is tried again.",
+                &["kind"],
+            )?,
+            profiles,
+            profiles_served,
+        })
+    }
+
+    /// One reconcile is over.
+    pub fn reconciled(&self, result: ReconcileResult, seconds: f64) {
+        self.reconciles.with_label_values(&[result.as_str()]).inc();
+        self.duration.observe(seconds);
+    }
+
+    /// One reconcile failed or found a wrong profile. `reason` is one of a fixed list.
+    pub fn failed(&self, reason: &str) {
+        self.errors.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts what was written.
+    pub fn applied(&self, applied: &Applied) {
+        for child in applied.children.iter().filter(|child| child.verb != Verb::Unchanged) {
+            self.objects.with_label_values(&[child.kind.name(), child.verb.as_str()]).inc();
+            if child.verb == Verb::Repaired {
+                self.repairs.with_label_values(&[child.kind.name()]).inc();
+            }
+        }
+        for (kind, _) in &applied.pruned {
+            self.objects.with_label_values(&[kind.name(), "deleted"]).inc();
+        }
+    }
+
+    /// A watch of this kind failed.
+    pub fn watch_failed(&self, kind: &str) {
+        self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    /// Whether the TelemetryProfile kind is served.
+    pub fn set_profiles_served(&self, served: bool) {
+        self.profiles_served.set(i64::from(served));
+    }
+
+    /// Every series as text, with the profiles counted by the conditions given: (condition, status) for each profile.
+    ///
+    /// # Errors
+    /// When a series cannot be written, which a test rules out.
+    pub fn render(&self, conditions: &[(String, &'static str)]) -> Result<String, prometheus::Error> {
+        self.profiles.reset();
+        for (condition, status) in conditions {
+            self.profiles.with_label_values(&[condition.as_str(), status]).inc();
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}

@@ -1,0 +1,125 @@
+//! What the operator must know of the cluster before it decides: which optional kinds are served, and whether its own
+//! kind is.
+//!
+//! In: client. Out: [`Observed`], kept fresh by [`Capabilities`]. Talks to the cluster (discovery only); everything after
+//! it, up to `apply`, does not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{Notify, watch};
+
+use crate::kinds::ChildKind;
+use crate::profile::API_VERSION;
+
+/// How often discovery is asked. Kinds that appear or vanish are followed within this time.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The optional kinds that the API server serves.
+    pub served: BTreeSet<ChildKind>,
+    /// True when the API server serves the TelemetryProfile kind.
+    pub profiles_served: bool,
+}
+
+impl Observed {
+    /// True where objects of this kind can be written.
+    #[must_use]
+    pub fn serves(&self, kind: ChildKind) -> bool {
+        !kind.is_optional() || self.served.contains(&kind)
+    }
+}
+
+/// A present view of the API server's kinds.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    seen: watch::Receiver<Observed>,
+    ask_again: Arc<Notify>,
+}
+
+impl Capabilities {
+    /// Starts asking. The first answer is there when this returns, unless the API server is out of reach: then nothing
+    /// counts as served until it answers. The returned future must be polled for the view to stay fresh.
+    pub async fn start(client: Client) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let first = look(&client, &Observed::default()).await;
+        let (sender, seen) = watch::channel(first);
+        let ask_again = Arc::new(Notify::new());
+        let capabilities = Self { seen, ask_again: Arc::clone(&ask_again) };
+        let poll = async move {
+            while !sender.is_closed() {
+                // Either the time is up or a write met a kind that is gone.
+                let _ = tokio::time::timeout(INTERVAL, ask_again.notified()).await;
+                let before = sender.borrow().clone();
+                let now = look(&client, &before).await;
+                if now != before {
+                    tracing::info!(served = ?now.served, profiles_served = now.profiles_served, "served kinds changed");
+                    sender.send_replace(now);
+                }
+            }
+        };
+        (capabilities, poll)
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        self.seen.borrow().clone()
+    }
+
+    /// Asks at once instead of at the next interval: a write has met a kind that is gone.
+    pub fn refresh(&self) {
+        self.ask_again.notify_one();
+    }
+
+    /// A receiver that wakes at each change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Observed> {
+        self.seen.clone()
+    }
+}
+
+/// Asks discovery. 404 means absent; any other error means unknown, and what was known before stays.
+async fn look(client: &Client, before: &Observed) -> Observed {
+    let profiles_served = match resources(client, API_VERSION).await {
+        Some(plurals) => plurals.contains("telemetryprofiles"),
+        None => before.profiles_served,
+    };
+    let mut now = Observed { served: BTreeSet::new(), profiles_served };
+    let optional: Vec<_> = ChildKind::ALL.into_iter().filter(|kind| kind.is_optional()).collect();
+    let versions: BTreeSet<_> = optional.iter().map(|kind| kind.api_version()).collect();
+    for version in versions {
+        let served = resources(client, &version).await;
+        for kind in optional.iter().filter(|kind| kind.api_version() == version) {
+            let is_served = match &served {
+                Some(plurals) => plurals.contains(kind.plural()),
+                None => before.served.contains(kind),
+            };
+            if is_served {
+                now.served.insert(*kind);
+            }
+        }
+    }
+    now
+}
+
+async fn resources(client: &Client, api_version: &str) -> Option<BTreeSet<String>> {
+    match client.list_api_group_resources(api_version).await {
+        Ok(list) => Some(list.resources.into_iter().map(|resource| resource.name).collect()),
+        Err(error) if is_not_found(&error) => Some(BTreeSet::new()),
+        Err(error) => {
+            tracing::warn!(api_version, %error, "discovery did not answer; what was known stays");
+            None
+        }
+    }
+}
+
+/// True for an object or a kind that is not there. The code decides: for a kind that is not served the API server answers
+/// plain text, without the reason that a missing object has.
+#[must_use]
+pub fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}

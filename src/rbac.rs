@@ -1,0 +1,65 @@
+//! The operator's own rights and those it hands to a managed Prometheus, derived from the table of kinds. Pure.
+//!
+//! In: nothing. Out: two ClusterRoles. `deploy/rbac.yaml` is made from here, and a test compares the two.
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::kinds::ChildKind;
+use crate::profile::GROUP;
+
+/// Name of the operator's ClusterRole.
+pub const OPERATOR_ROLE: &str = "telemetry-operator";
+/// Name of the ClusterRole that a managed Prometheus is bound to in its namespace.
+pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
+
+/// What the operator may do: keep children of the table's kinds, read profiles and write their status, write events.
+/// No Secret, no wildcard, no escalation: it may bind one role, and holds what that role gives.
+#[must_use]
+pub fn operator_role() -> ClusterRole {
+    let mut rules = vec![
+        rule(&[GROUP], &["telemetryprofiles"], &["get", "list", "watch"]),
+        rule(&[GROUP], &["telemetryprofiles/status"], &["patch"]),
+        // Owner references with blockOwnerDeletion need this where the API server enforces it.
+        rule(&[GROUP], &["telemetryprofiles/finalizers"], &["update"]),
+        rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
+    ];
+    let mut groups: Vec<&str> = ChildKind::ALL.iter().map(|kind| kind.group()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for group in groups {
+        let mut plurals: Vec<_> =
+            ChildKind::ALL.iter().filter(|kind| kind.group() == group).map(|kind| kind.plural()).collect();
+        plurals.sort_unstable();
+        // Server-side apply is a patch; it needs create where the object does not exist yet.
+        rules.push(rule(&[group], &plurals, &["get", "list", "watch", "create", "patch", "delete"]));
+    }
+    let mut bind = rule(&["rbac.authorization.k8s.io"], &["clusterroles"], &["bind"]);
+    bind.resource_names = Some(vec![PROMETHEUS_ROLE.to_owned()]);
+    rules.push(bind);
+    role(OPERATOR_ROLE, rules)
+}
+
+/// What a managed Prometheus may do in its namespace: find pods.
+#[must_use]
+pub fn prometheus_role() -> ClusterRole {
+    role(PROMETHEUS_ROLE, vec![rule(&[""], &["pods"], &["get", "list", "watch"])])
+}
+
+fn role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
+    ClusterRole {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        rules: Some(rules),
+        aggregation_rule: None,
+    }
+}
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+    PolicyRule {
+        api_groups: Some(list(groups)),
+        resources: Some(list(resources)),
+        verbs: list(verbs),
+        ..PolicyRule::default()
+    }
+}

@@ -1,0 +1,52 @@
+//! What the administrator sets for the whole operator: default images and the Prometheus to ask. In: command line.
+//! Out: [`Settings`]. No cluster.
+
+/// Default collector image: the public contrib distribution.
+pub const COLLECTOR_IMAGE: &str = "otel/opentelemetry-collector-contrib:0.155.0";
+/// Default Jaeger image.
+pub const JAEGER_IMAGE: &str = "jaegertracing/jaeger:2.13.0";
+/// Default image of the managed Prometheus.
+pub const PROMETHEUS_IMAGE: &str = "quay.io/prometheus/prometheus:v3.5.0";
+
+/// Settings of the operator, the same for every profile.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct Settings {
+    /// Image of collectors whose profile names none.
+    #[arg(long, env = "COLLECTOR_IMAGE", default_value = COLLECTOR_IMAGE)]
+    pub collector_image: String,
+    /// Image of Jaegers whose profile names none.
+    #[arg(long, env = "JAEGER_IMAGE", default_value = JAEGER_IMAGE)]
+    pub jaeger_image: String,
+    /// Image of managed Prometheuses.
+    #[arg(long, env = "PROMETHEUS_IMAGE", default_value = PROMETHEUS_IMAGE)]
+    pub prometheus_image: String,
+    /// URL of the Prometheus that scrapes the profiles' targets, for Jaeger's Monitor tab; a managed one comes first.
+    #[arg(long, env = "PROMETHEUS_URL", value_parser = http_url)]
+    pub prometheus_url: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            collector_image: COLLECTOR_IMAGE.to_owned(),
+            jaeger_image: JAEGER_IMAGE.to_owned(),
+            prometheus_image: PROMETHEUS_IMAGE.to_owned(),
+            prometheus_url: None,
+        }
+    }
+}
+
+/// Accepts `http://host[:port][/path]` and the same with https, without the last slash.
+fn http_url(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))
+        .ok_or_else(|| "give a URL that starts with http:// or https://".to_owned())?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:/~[]".contains(c);
+    if rest.is_empty() || rest.starts_with('/') || !rest.chars().all(allowed) {
+        return Err(
+            "give a URL like http://prometheus.monitoring:9090, without user, query or blanks".to_owned()
+        );
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,395 @@
+//! What happened → the profile's status. Pure but for the caller's one patch.
+//!
+//! In: the profile, what validating, planning and applying came to. Out: the whole status; the caller sends it when it
+//! differs from the present one. `Ready` is never True while something that can be seen is broken.
+
+pub mod conditions;
+mod workload;
+
+use crate::apply::Applied;
+use crate::kinds::ChildKind;
+use crate::plan::meta::{Component, child_name};
+use crate::plan::{Plan, PlanError, pipeline};
+use crate::profile::{
+    Condition, ConditionStatus, Effective, Endpoints, TelemetryProfile, TelemetryProfileStatus,
+};
+use crate::validate::{Delivery, JaegerStorage, ProfileError, TraceBackEnd, ValidatedProfile};
+use conditions::ConditionType as Type;
+use conditions::{Finding, Reason, date};
+use workload::pods;
+
+/// What one reconcile came to.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Seen for the first time; nothing has been written yet.
+    Seen,
+    /// The profile is paused.
+    Paused,
+    /// The stored object does not fit the operator's type.
+    Undecodable(&'a str),
+    /// The profile is wrong.
+    Invalid(&'a ProfileError),
+    /// The profile has no plan.
+    Unplanned(&'a PlanError),
+    /// The plan was applied as far as possible.
+    Applied {
+        /// The validated profile.
+        profile: &'a ValidatedProfile,
+        /// Its plan.
+        plan: &'a Plan,
+        /// What applying came to.
+        applied: &'a Applied,
+    },
+}
+
+/// The status after `outcome`. `now` dates conditions that flip, RFC 3339.
+#[must_use]
+pub fn status(
+    present: &TelemetryProfileStatus,
+    generation: i64,
+    outcome: &Outcome<'_>,
+    now: &str,
+) -> TelemetryProfileStatus {
+    let mut next = present.clone();
+    next.observed_generation = Some(generation);
+    let findings = match outcome {
+        Outcome::Seen => {
+            vec![Finding::unknown(
+                Type::Ready,
+                Reason::Progressing,
+                "the operator has begun with this profile",
+            )]
+        }
+        Outcome::Paused => keep_but(
+            present,
+            &[
+                Finding::unknown(
+                    Type::Ready,
+                    Reason::PausedByProfile,
+                    "nothing is checked or repaired while spec.paused is true",
+                ),
+                Finding::yes(
+                    Type::Paused,
+                    Reason::PausedByProfile,
+                    "the operator writes nothing for this profile: set spec.paused to false to go on",
+                ),
+            ],
+        ),
+        Outcome::Undecodable(error) => {
+            let message = format!("the stored object does not fit: {error}; apply the profile again");
+            keep_but(present, &[Finding::no(Type::Ready, Reason::Undecodable, message)])
+        }
+        Outcome::Invalid(error) => {
+            let message = format!("nothing was changed: {error}");
+            keep_but(present, &[not_paused(), Finding::no(Type::Ready, Reason::InvalidProfile, message)])
+        }
+        Outcome::Unplanned(error) => {
+            let reason = match error {
+                PlanError::MissingComponent { .. } => Reason::ComponentMissing,
+                PlanError::TooLarge { .. } => Reason::ChildTooLarge,
+                PlanError::NoName(_) | PlanError::Json(_) | PlanError::Yaml(_) => Reason::PlanFailed,
+            };
+            let message = format!("nothing was changed: {error}");
+            keep_but(present, &[not_paused(), Finding::no(Type::Ready, reason, message)])
+        }
+        Outcome::Applied { profile, plan, applied } => {
+            next.endpoints = Some(endpoints(profile));
+            next.effective = Some(effective(profile));
+            next.children = plan
+                .children
+                .iter()
+                .map(crate::plan::Child::reference)
+                .filter(|child| !applied.conflicts.contains(child) && !applied.unserved.contains(child))
+                .collect();
+            findings(profile, plan, applied)
+        }
+    };
+    next.conditions = date(findings, &present.conditions, generation, now);
+    next
+}
+
+/// The present status, or an empty one.
+#[must_use]
+pub fn present(profile: &TelemetryProfile) -> TelemetryProfileStatus {
+    profile.status.clone().unwrap_or_default()
+}
+
+/// The value of a condition in a list.
+#[must_use]
+pub fn value_of(conditions: &[Condition], kind: Type) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.kind == kind.as_str())
+}
+
+/// Findings about the parts stay what they were: nothing was looked at. These replace theirs.
+fn keep_but(present: &TelemetryProfileStatus, replaced: &[Finding]) -> Vec<Finding> {
+    let kept = Type::ALL.into_iter().filter(|kind| replaced.iter().all(|finding| finding.kind != *kind));
+    let kept = kept.filter_map(|kind| {
+        let old = value_of(&present.conditions, kind)?;
+        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == old.reason)?;
+        Some(Finding { kind, status: old.status, reason, message: old.message.clone() })
+    });
+    kept.chain(replaced.iter().cloned()).collect()
+}
+
+fn not_paused() -> Finding {
+    Finding::no(Type::Paused, Reason::NotPaused, "spec.paused is false")
+}
+
+fn findings(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Vec<Finding> {
+    let mut findings = vec![
+        collector(profile, applied),
+        trace_back_end(profile, applied),
+        scrape_targets(profile, plan, applied),
+        rules(profile, plan, applied),
+        dashboards(profile, plan, applied),
+        sidecar(profile),
+        conflicted(applied),
+        not_paused(),
+    ];
+    findings.push(ready(applied, &findings));
+    findings
+}
+
+/// The summary: the first thing that is broken, in the order in which a user would look.
+fn ready(applied: &Applied, findings: &[Finding]) -> Finding {
+    if !applied.conflicts.is_empty() {
+        let message = format!(
+            "{} belongs to somebody else and was left alone: rename or delete it, or rename the profile",
+            applied.conflicts.join(", ")
+        );
+        return Finding::no(Type::Ready, Reason::ForeignObject, message);
+    }
+    if !applied.failures.is_empty() {
+        let list: Vec<_> = applied
+            .failures
+            .iter()
+            .map(|failure| format!("{}: {}", failure.reference, said(&failure.error)))
+            .collect();
+        return Finding::no(Type::Ready, Reason::ApplyFailed, list.join("; "));
+    }
+    let broken = findings.iter().find(|finding| {
+        finding.status == ConditionStatus::False && !matches!(finding.kind, Type::Conflicted | Type::Paused)
+    });
+    match broken {
+        Some(broken) => {
+            Finding::no(Type::Ready, broken.reason, format!("{}: {}", broken.kind.as_str(), broken.message))
+        }
+        None => Finding::yes(
+            Type::Ready,
+            Reason::AllReady,
+            "everything that the profile asks for is there; conditions that are Unknown say what nobody can verify",
+        ),
+    }
+}
+
+/// What the API server said, without the parts that change from try to try.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn conflicted(applied: &Applied) -> Finding {
+    if applied.conflicts.is_empty() {
+        return Finding::no(Type::Conflicted, Reason::NoConflict, "no foreign object is in the way");
+    }
+    let message = format!("{} exists and was not made by this profile", applied.conflicts.join(", "));
+    Finding::yes(Type::Conflicted, Reason::ForeignObject, message)
+}
+
+fn collector(profile: &ValidatedProfile, applied: &Applied) -> Finding {
+    if !profile.has_collector() {
+        return Finding::unknown(
+            Type::CollectorReady,
+            Reason::NotRequested,
+            "no signal passes through a collector",
+        );
+    }
+    pods(Type::CollectorReady, profile, Component::Collector, applied, "")
+}
+
+fn trace_back_end(profile: &ValidatedProfile, applied: &Applied) -> Finding {
+    let kind = Type::TraceBackendReady;
+    let Some(traces) = &profile.traces else {
+        return Finding::unknown(kind, Reason::NotRequested, "spec.traces.enabled is false");
+    };
+    match &traces.back_end {
+        TraceBackEnd::Jaeger(storage) => {
+            let note = match storage {
+                JaegerStorage::Memory => "; traces are kept in memory and are lost when its pod restarts",
+                JaegerStorage::Badger { .. } => "",
+            };
+            pods(kind, profile, Component::Jaeger, applied, note)
+        }
+        TraceBackEnd::Endpoint(endpoint) => {
+            let message = format!("traces go to {}, which the operator does not look into", endpoint.url);
+            Finding::unknown(kind, Reason::External, message)
+        }
+    }
+}
+
+fn scrape_targets(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {
+    let kind = Type::ScrapeTargetsUp;
+    let Some(metrics) = &profile.metrics else {
+        return Finding::unknown(kind, Reason::NotRequested, "spec.metrics.enabled is false");
+    };
+    let kinds = [ChildKind::PodMonitor, ChildKind::ServiceMonitor];
+    if let Some(missing) = missing(plan, applied, kind, &kinds, Component::Metrics) {
+        return missing;
+    }
+    let unverified = match metrics.scrape_by {
+        Delivery::Managed => {
+            let name = child_name(profile, Component::Prometheus);
+            let pods = pods(kind, profile, Component::Prometheus, applied, "");
+            if pods.status != ConditionStatus::True {
+                return pods;
+            }
+            format!(
+                "Deployment/{name} is told of the targets; the operator does not yet ask it whether they are up"
+            )
+        }
+        Delivery::Operator => format!(
+            "PodMonitor/{} and ServiceMonitor/{} are written; whether a Prometheus selects them is not known here",
+            child_name(profile, Component::Metrics),
+            child_name(profile, Component::Collector)
+        ),
+        Delivery::ConfigMap => format!(
+            "ConfigMap/{} holds the scrape configuration; load it into your Prometheus by scrape_config_files",
+            child_name(profile, Component::Metrics)
+        ),
+    };
+    Finding::unknown(kind, Reason::NotVerified, unverified)
+}
+
+fn rules(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {
+    let kind = Type::RulesProvisioned;
+    let Some(metrics) = profile.metrics.as_ref().filter(|_| !profile.slos.is_empty()) else {
+        return Finding::unknown(kind, Reason::NotRequested, "the profile has no SLOs");
+    };
+    if let Some(missing) = missing(plan, applied, kind, &[ChildKind::PrometheusRule], Component::Slo) {
+        return missing;
+    }
+    let name = child_name(profile, Component::Slo);
+    let message = match metrics.rules_by {
+        Delivery::Operator => format!("PrometheusRule/{name} is written"),
+        Delivery::ConfigMap => {
+            format!("ConfigMap/{name} holds the rules; load it into your Prometheus by rule_files")
+        }
+        Delivery::Managed => {
+            format!("Deployment/{} has the rules", child_name(profile, Component::Prometheus))
+        }
+    };
+    Finding::yes(kind, Reason::Provisioned, message)
+}
+
+fn dashboards(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {
+    let kind = Type::DashboardsProvisioned;
+    if profile.dashboards.is_none() {
+        return Finding::unknown(kind, Reason::NotRequested, "spec.dashboards.enabled is false");
+    }
+    if let Some(missing) = missing(plan, applied, kind, &[ChildKind::GrafanaDashboard], Component::Dashboard)
+    {
+        return missing;
+    }
+    let list: Vec<_> = of_component(plan, Component::Dashboard).collect();
+    let logs = if profile.logs.is_none() {
+        "; there is no Logs dashboard, because spec.logs names no store (logs.endpoint) or is off"
+    } else {
+        ""
+    };
+    Finding::yes(kind, Reason::Provisioned, format!("{} written{logs}", list.join(", ")))
+}
+
+fn sidecar(profile: &ValidatedProfile) -> Finding {
+    if !profile.sidecar {
+        return Finding::unknown(
+            Type::SidecarInjected,
+            Reason::NotRequested,
+            "spec.sidecar.enabled is false",
+        );
+    }
+    let message = format!(
+        "this version of the operator injects no sidecar: let the application send to the endpoints in status, for example http://{}.{}:{}",
+        child_name(profile, Component::Collector),
+        profile.namespace,
+        pipeline::OTLP_GRPC
+    );
+    Finding::unknown(Type::SidecarInjected, Reason::InjectionUnsupported, message)
+}
+
+/// What is in the way of this component's children: a kind that is not served, a foreign object, a refused write.
+fn missing(
+    plan: &Plan,
+    applied: &Applied,
+    kind: Type,
+    optional: &[ChildKind],
+    component: Component,
+) -> Option<Finding> {
+    let unserved: Vec<_> = applied
+        .unserved
+        .iter()
+        .filter(|child| optional.iter().any(|kind| child.starts_with(&format!("{}/", kind.name()))))
+        .cloned()
+        .collect();
+    if !unserved.is_empty() {
+        let message = format!(
+            "{} cannot be written, because the cluster does not serve the kind: install its CRDs, or set metrics.prometheus to ConfigMap or Managed",
+            unserved.join(", ")
+        );
+        return Some(Finding::no(kind, Reason::KindNotServed, message));
+    }
+    let mine: Vec<_> = of_component(plan, component).collect();
+    if let Some(foreign) = applied.conflicts.iter().find(|child| mine.contains(child)) {
+        return Some(Finding::no(kind, Reason::ForeignObject, format!("{foreign} belongs to somebody else")));
+    }
+    let failure = applied.failures.iter().find(|failure| mine.contains(&failure.reference))?;
+    Some(Finding::no(kind, Reason::ApplyFailed, format!("{}: {}", failure.reference, said(&failure.error))))
+}
+
+fn of_component(plan: &Plan, component: Component) -> impl Iterator<Item = String> + '_ {
+    plan.children
+        .iter()
+        .filter(move |child| {
+            child.body["metadata"]["labels"]["app.kubernetes.io/component"] == component.as_str()
+        })
+        .map(crate::plan::Child::reference)
+}
+
+fn endpoints(profile: &ValidatedProfile) -> Endpoints {
+    let url =
+        |component, port| format!("http://{}.{}:{port}", child_name(profile, component), profile.namespace);
+    let collector = profile.has_collector();
+    let thrift = profile.traces.as_ref().is_some_and(|traces| traces.jaeger_thrift_http);
+    Endpoints {
+        otlp_grpc: collector.then(|| url(Component::Collector, pipeline::OTLP_GRPC)),
+        otlp_http: collector.then(|| url(Component::Collector, pipeline::OTLP_HTTP)),
+        jaeger_thrift_http: thrift
+            .then(|| format!("{}/api/traces", url(Component::Collector, pipeline::JAEGER_THRIFT_HTTP))),
+        trace_query: profile.jaeger_storage().map(|_| url(Component::Jaeger, 16686)),
+        prometheus: profile.has_managed_prometheus().then(|| url(Component::Prometheus, 9090)),
+    }
+}
+
+fn effective(profile: &ValidatedProfile) -> Effective {
+    let by = |delivery: Delivery| delivery.as_str().to_owned();
+    Effective {
+        sampling_ratio: profile.traces.as_ref().map(|traces| traces.ratio.clone()),
+        trace_back_end: profile.traces.as_ref().map(|traces| match &traces.back_end {
+            TraceBackEnd::Jaeger(JaegerStorage::Memory) => "Jaeger (Memory)".to_owned(),
+            TraceBackEnd::Jaeger(JaegerStorage::Badger { .. }) => "Jaeger (Badger)".to_owned(),
+            TraceBackEnd::Endpoint(endpoint) => endpoint.url.clone(),
+        }),
+        scrape_by: profile.metrics.as_ref().map(|metrics| by(metrics.scrape_by)),
+        rules_by: profile
+            .metrics
+            .as_ref()
+            .filter(|_| !profile.slos.is_empty())
+            .map(|metrics| by(metrics.rules_by)),
+        dashboards_by: profile.dashboards.as_ref().map(|dashboards| match dashboards.by {
+            Delivery::Operator => "GrafanaOperator".to_owned(),
+            Delivery::ConfigMap | Delivery::Managed => "ConfigMap".to_owned(),
+        }),
+        collector_image: profile.has_collector().then(|| profile.collector.image.clone()),
+    }
+}

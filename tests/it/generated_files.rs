@@ -1,0 +1,51 @@
+//! Files that are made from the code are the ones that the code makes.
+
+use telemetry_operator::{profile, rbac, yaml};
+
+use crate::common::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, assert_current};
+
+#[test]
+fn the_crd_file_is_current() {
+    let crd = profile::crd().expect("the CRD");
+    assert_current("crds/telemetryprofile.yaml", &yaml::to_string(&crd).expect("YAML"));
+}
+
+#[test]
+fn the_rbac_manifest_is_current() {
+    let binding = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": rbac::OPERATOR_ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": rbac::OPERATOR_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR_ACCOUNT, "namespace": OPERATOR_NAMESPACE}],
+    });
+    let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}});
+    let account = serde_json::json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": OPERATOR_ACCOUNT, "namespace": OPERATOR_NAMESPACE}});
+    let documents = [
+        yaml::to_string(&namespace),
+        yaml::to_string(&account),
+        yaml::to_string(&rbac::operator_role()),
+        yaml::to_string(&rbac::prometheus_role()),
+        yaml::to_string(&binding),
+    ];
+    let documents: Vec<_> = documents.into_iter().map(|text| text.expect("YAML")).collect();
+    assert_current("deploy/rbac.yaml", &documents.join("---\n"));
+}
+
+#[test]
+fn the_operator_has_no_dangerous_right() {
+    let rules = rbac::operator_role().rules.unwrap_or_default();
+    for rule in &rules {
+        let resources = rule.resources.clone().unwrap_or_default();
+        let groups = rule.api_groups.clone().unwrap_or_default();
+        for word in rule.verbs.iter().chain(&resources).chain(&groups) {
+            assert!(!word.contains('*'), "a wildcard in {rule:?}");
+        }
+        assert!(!resources.iter().any(|resource| resource == "secrets"), "{rule:?}");
+        assert!(!rule.verbs.iter().any(|verb| verb == "escalate" || verb == "impersonate"), "{rule:?}");
+        if rule.verbs.iter().any(|verb| verb == "bind") {
+            assert_eq!(rule.resource_names, Some(vec![rbac::PROMETHEUS_ROLE.to_owned()]));
+        }
+    }
+}

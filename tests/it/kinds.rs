@@ -1,0 +1,103 @@
+//! Kinds of the Prometheus Operator that appear while the operator runs are used, and when they vanish it goes back to
+//! ConfigMaps. On a control plane of its own, since kinds are for the whole cluster.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use testbed::Part;
+
+use crate::common::*;
+
+/// "Within a minute" is promised.
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn crd(plural: &str) -> String {
+    let folder = testbed::path(Part::PrometheusOperatorCrds).expect("the CRDs");
+    let file = Path::new(&folder).join(format!("monitoring.coreos.com_{plural}.yaml"));
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+async fn wait_for(client: &kube::Client, namespace: &str, present: &[&str], absent: &[&str]) {
+    eventually_within(&format!("{present:?} to be there and {absent:?} to be gone"), MINUTE, || {
+        let (client, namespace) = (client.clone(), namespace.to_owned());
+        async move {
+            let found = children(&client, &namespace).await;
+            let ok = present.iter().all(|child| found.contains_key(*child))
+                && absent.iter().all(|child| !found.contains_key(*child));
+            if ok { Ok(()) } else { Err(format!("{:?}", found.keys())) }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_that_appear_are_used_and_kinds_that_vanish_are_left() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let namespace = cluster.namespace("kinds").await;
+    let operator = cluster.operator(&[&namespace], &[]);
+    let mut spec = full_spec();
+    spec["metrics"] = json!({"prometheus": "Auto"});
+    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
+    let objects = ["ServiceMonitor/trakt-collector", "PodMonitor/trakt-metrics", "PrometheusRule/trakt-slo"];
+    let files = ["ConfigMap/trakt-metrics", "ConfigMap/trakt-slo"];
+    wait_for(&client, &namespace, &files, &[]).await;
+
+    for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
+        cluster.plane.apply(&crd(plural)).expect("the CRD is accepted");
+    }
+    wait_for(&client, &namespace, &objects, &files).await;
+    let profile = observed(&client, &namespace, "trakt").await;
+    let effective = profile.status.expect("a status").effective.expect("effective settings");
+    assert_eq!(
+        (effective.scrape_by.as_deref(), effective.rules_by.as_deref()),
+        (Some("Operator"), Some("Operator"))
+    );
+
+    // Objects of these kinds are watched, too.
+    for reference in objects {
+        let (kind, name) = parse_reference(reference);
+        child_api(&client, &namespace, kind).delete(&name, &Default::default()).await.expect("deleted");
+        wait_for(&client, &namespace, &[reference], &[]).await;
+    }
+    cluster.quiet(&[&namespace]).await;
+
+    for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
+        output(cluster.plane.kubectl(["delete", "crd", &format!("{plural}.monitoring.coreos.com")]));
+    }
+    wait_for(&client, &namespace, &files, &objects).await;
+    cluster.quiet(&[&namespace]).await;
+    let profile = observed(&client, &namespace, "trakt").await;
+    assert_ne!(condition(&profile, "Ready").1, "ApplyFailed");
+    let writes = cluster.operator_writes(&[&namespace]).len();
+    let errors = |page: &str| {
+        let lines = page.lines().filter(|line| line.starts_with("telemetry_operator_reconcile_errors_total"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = errors(&operator.page("/metrics").1);
+    // Nothing is waited for: that no error loop goes on is shown by time alone.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(errors(&operator.page("/metrics").1), before, "no reconcile fails any more");
+    assert_eq!(cluster.operator_writes(&[&namespace]).len(), writes, "nothing is written any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_is_asked_for_and_not_served_is_named() {
+    let cluster = shared();
+    let client = cluster.client().await;
+    let namespace = cluster.namespace("unserved").await;
+    let _operator = cluster.operator(&[&namespace], &[]);
+    let mut spec = full_spec();
+    spec["metrics"] = json!({"prometheus": "Operator"});
+    apply_profile(&client, &namespace, "trakt", spec).await;
+    let profile = observed(&client, &namespace, "trakt").await;
+    for (kind, child) in
+        [("ScrapeTargetsUp", "PodMonitor/trakt-metrics"), ("RulesProvisioned", "PrometheusRule/trakt-slo")]
+    {
+        let (status, reason, message) = condition(&profile, kind);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "KindNotServed"), "{message}");
+        assert!(message.contains(child), "{message}");
+    }
+    assert_eq!(condition(&profile, "Ready").0, "False");
+}

@@ -1,0 +1,26 @@
+//! The integration tests, one binary: on a real API server, with the real collector, Jaeger, Prometheus and promtool.
+
+// Tests fail by panicking; clippy allows that in test functions but not in what they share.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+mod conflicts;
+mod crashes;
+mod documents;
+mod drift;
+mod edits;
+mod examples;
+mod generated_files;
+mod kinds;
+mod lifecycle;
+mod rest;
+mod self_telemetry;
+
+mod cli;
+mod collector;
+mod dashboards;
+mod invalid;
+mod jaeger;
+mod prometheus;
+mod rules;
