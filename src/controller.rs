@@ -5,10 +5,11 @@
 
 mod memory;
 mod report;
+mod view;
 mod watches;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -16,7 +17,7 @@ use futures::channel::mpsc;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::watch;
@@ -26,11 +27,12 @@ use crate::apply::{self, Applied, ListError, Target};
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::observe::Capabilities;
 use crate::plan::{self, PlanError};
-use crate::profile::{ConditionStatus, TelemetryProfile};
+use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
 use crate::status::{self, Outcome};
 use crate::validate::{self, ProfileError};
 use memory::Memory;
+pub use view::View;
 
 /// A profile as it is stored: decoded, or told to be undecodable. One bad object must not stop the watch.
 type StoredProfile = DeserializeGuard<TelemetryProfile>;
@@ -54,66 +56,6 @@ struct Context {
     metrics: Metrics,
     recorder: Recorder,
     memory: Memory,
-}
-
-/// What the HTTP server may see of the controller.
-pub struct View {
-    capabilities: Capabilities,
-    stores: Mutex<Vec<Store<StoredProfile>>>,
-    scopes: usize,
-}
-
-impl View {
-    /// A view of a controller that is about to start, with this many namespaces (1 for all of them).
-    #[must_use]
-    pub fn new(capabilities: Capabilities, scopes: usize) -> Self {
-        Self { capabilities, stores: Mutex::default(), scopes }
-    }
-
-    /// What the operator waits for before it works; empty when it works.
-    #[must_use]
-    pub fn waiting_for(&self) -> Vec<String> {
-        let mut waiting = Vec::new();
-        if !self.profiles_served() {
-            waiting.push("the CustomResourceDefinition telemetryprofiles.telemetry-operator.dev".to_owned());
-        }
-        if self.stores().len() < self.scopes {
-            waiting.push("the first list of profiles".to_owned());
-        }
-        waiting
-    }
-
-    /// True while the API server serves the TelemetryProfile kind.
-    #[must_use]
-    pub fn profiles_served(&self) -> bool {
-        self.capabilities.observed().profiles_served
-    }
-
-    /// (condition, status) of every profile.
-    #[must_use]
-    pub fn conditions(&self) -> Vec<(String, &'static str)> {
-        let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
-        let decoded = profiles.iter().filter_map(|stored| stored.0.as_ref().ok());
-        let conditions = decoded.flat_map(|profile| status::present(profile).conditions);
-        conditions
-            .map(|condition| {
-                let value = match condition.status {
-                    ConditionStatus::True => "true",
-                    ConditionStatus::False => "false",
-                    ConditionStatus::Unknown => "unknown",
-                };
-                (condition.kind, value)
-            })
-            .collect()
-    }
-
-    fn stores(&self) -> Vec<Store<StoredProfile>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn add_store(&self, store: Store<StoredProfile>) {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
-    }
 }
 
 /// Why a reconcile is tried again.

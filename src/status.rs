@@ -4,18 +4,18 @@
 //! differs from the present one. `Ready` is never True while something that can be seen is broken.
 
 pub mod conditions;
+mod summary;
 mod workload;
 
 use crate::apply::Applied;
 use crate::kinds::ChildKind;
 use crate::plan::meta::{Component, child_name};
 use crate::plan::{Plan, PlanError, pipeline};
-use crate::profile::{
-    Condition, ConditionStatus, Effective, Endpoints, TelemetryProfile, TelemetryProfileStatus,
-};
+use crate::profile::{Condition, ConditionStatus, TelemetryProfile, TelemetryProfileStatus};
 use crate::validate::{Delivery, JaegerStorage, ProfileError, TraceBackEnd, ValidatedProfile};
 use conditions::ConditionType as Type;
 use conditions::{Finding, Reason, date};
+use summary::{effective, endpoints};
 use workload::pods;
 
 /// What one reconcile came to.
@@ -354,42 +354,4 @@ fn of_component(plan: &Plan, component: Component) -> impl Iterator<Item = Strin
             child.body["metadata"]["labels"]["app.kubernetes.io/component"] == component.as_str()
         })
         .map(crate::plan::Child::reference)
-}
-
-fn endpoints(profile: &ValidatedProfile) -> Endpoints {
-    let url =
-        |component, port| format!("http://{}.{}:{port}", child_name(profile, component), profile.namespace);
-    let collector = profile.has_collector();
-    let thrift = profile.traces.as_ref().is_some_and(|traces| traces.jaeger_thrift_http);
-    Endpoints {
-        otlp_grpc: collector.then(|| url(Component::Collector, pipeline::OTLP_GRPC)),
-        otlp_http: collector.then(|| url(Component::Collector, pipeline::OTLP_HTTP)),
-        jaeger_thrift_http: thrift
-            .then(|| format!("{}/api/traces", url(Component::Collector, pipeline::JAEGER_THRIFT_HTTP))),
-        trace_query: profile.jaeger_storage().map(|_| url(Component::Jaeger, 16686)),
-        prometheus: profile.has_managed_prometheus().then(|| url(Component::Prometheus, 9090)),
-    }
-}
-
-fn effective(profile: &ValidatedProfile) -> Effective {
-    let by = |delivery: Delivery| delivery.as_str().to_owned();
-    Effective {
-        sampling_ratio: profile.traces.as_ref().map(|traces| traces.ratio.clone()),
-        trace_back_end: profile.traces.as_ref().map(|traces| match &traces.back_end {
-            TraceBackEnd::Jaeger(JaegerStorage::Memory) => "Jaeger (Memory)".to_owned(),
-            TraceBackEnd::Jaeger(JaegerStorage::Badger { .. }) => "Jaeger (Badger)".to_owned(),
-            TraceBackEnd::Endpoint(endpoint) => endpoint.url.clone(),
-        }),
-        scrape_by: profile.metrics.as_ref().map(|metrics| by(metrics.scrape_by)),
-        rules_by: profile
-            .metrics
-            .as_ref()
-            .filter(|_| !profile.slos.is_empty())
-            .map(|metrics| by(metrics.rules_by)),
-        dashboards_by: profile.dashboards.as_ref().map(|dashboards| match dashboards.by {
-            Delivery::Operator => "GrafanaOperator".to_owned(),
-            Delivery::ConfigMap | Delivery::Managed => "ConfigMap".to_owned(),
-        }),
-        collector_image: profile.has_collector().then(|| profile.collector.image.clone()),
-    }
 }
