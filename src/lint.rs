@@ -180,11 +180,12 @@ fn read_one(
     seen: &mut BTreeMap<String, usize>,
 ) -> Result<Located, Vec<Finding>> {
     let mut drafts = place.duplicates();
-    drafts.extend(identity(&place.document.value));
-    if drafts.is_empty() {
+    let identity = identity(&place.document.value);
+    if identity.is_empty() {
         schema::prune_nulls(schema, &mut place.document.value);
-        drafts = schema::check(schema, &place.document);
+        drafts.extend(schema::check(schema, &place.document));
     }
+    drafts.extend(identity);
     let profile = match serde_json::from_value::<TelemetryProfile>(place.document.value.clone()) {
         Ok(profile) => profile,
         Err(error) => {
@@ -201,7 +202,15 @@ fn read_one(
         }
     };
     if drafts.is_empty() {
-        drafts = serde_json::to_value(&profile).map(|value| rules::check(schema, &value)).unwrap_or_default();
+        drafts = match serde_json::to_value(&profile) {
+            Ok(value) => rules::check(schema, &value),
+            Err(error) => vec![Draft {
+                code: Code::RuleNotEvaluated.as_str(),
+                path: "spec".to_owned(),
+                message: format!("the profile cannot be written as JSON for the rules: {error}"),
+                fix: "check this profile with kubectl apply --dry-run=server".to_owned(),
+            }],
+        };
         drafts.extend(twice(&place, seen));
     }
     if drafts.is_empty() { Ok(Located { profile, place }) } else { Err(place.findings(drafts)) }

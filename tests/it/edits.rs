@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use telemetry_operator::kinds::ChildKind;
 
 use crate::common::*;
 
@@ -189,4 +190,58 @@ async fn an_autoscaler_keeps_its_replicas() {
     apply_profile(&client, &namespace, "trakt", spec).await;
     observed(&client, &namespace, "trakt").await;
     assert_eq!(replicas().await, Some(2), "a fixed number is ours again");
+}
+
+/// Something at admission rewrites a field that the operator sets. It must not fight: the two would write for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_admission_rewrites_is_no_endless_fight() {
+    let cluster = shared();
+    let client = cluster.client().await;
+    let namespace = cluster.namespace("rewritten").await;
+    let policy = format!(
+        r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {{name: {namespace}}}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}}
+  matchConditions:
+  - {{name: here, expression: "object.metadata.namespace == '{namespace}'"}}
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration: {{expression: "Object{{spec: Object.spec{{revisionHistoryLimit: 7}}}}"}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {{name: {namespace}}}
+spec: {{policyName: {namespace}}}
+"#
+    );
+    cluster.plane.apply(&policy).expect("a policy");
+    let deployments = child_api(&client, &namespace, ChildKind::Deployment);
+    // The policy is in force some time after it was written.
+    let probe = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    let probe: kube::core::DynamicObject = serde_json::from_value(probe).expect("a Deployment");
+    eventually("the policy to be in force", || {
+        let (deployments, probe) = (deployments.clone(), probe.clone());
+        async move {
+            let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
+            let made = deployments.create(&dry, &probe).await.map_err(|error| error.to_string())?;
+            let limit = made.data["spec"]["revisionHistoryLimit"].clone();
+            if limit == 7 { Ok(()) } else { Err(limit.to_string()) }
+        }
+    })
+    .await;
+    let _operator = cluster.operator(&[&namespace], &[]);
+    apply_profile(&client, &namespace, "trakt", minimal_spec()).await;
+    observed(&client, &namespace, "trakt").await;
+    cluster.quiet(&[&namespace]).await;
+    let live = deployments.get("trakt-collector").await.expect("the Deployment");
+    assert_eq!(live.data["spec"]["revisionHistoryLimit"], 7, "the policy's value stands");
 }

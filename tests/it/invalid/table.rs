@@ -198,6 +198,20 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ("TP0306", "spec.selector.matchLabels", "/spec/selector/matchLabels", json!({"a b": "x"})),
         ("TP0306", "spec.dashboards.labels", "/spec/dashboards/labels", json!({"UPPER/x": "x"})),
         ("TP0306", "spec.collector.nodeSelector", "/spec/collector/nodeSelector", json!({"-": "x"})),
+        ("TP0307", "spec.metrics.interval", "/spec/metrics/interval", json!("2m")),
+        ("TP0307", "spec.slos[3].freshness.maxAge", "/spec/slos/3/freshness/maxAge", json!("60s")),
+        (
+            "TP0308",
+            "spec.slos[2].latency.histogram",
+            "/spec/slos/2/latency/histogram",
+            json!("a_seconds_bucket"),
+        ),
+        (
+            "TP0308",
+            "spec.slos[2].latency.histogram",
+            "/spec/slos/2/latency/histogram",
+            json!("a_seconds{le=\"1\"}"),
+        ),
         (
             "TP0401",
             "spec.collector.image",

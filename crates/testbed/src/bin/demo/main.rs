@@ -1,10 +1,11 @@
 //! `make demo`: the main job from end to end, on a real control plane and a real Jaeger, in one command.
 //!
-//! In: the operator's binary, the repository. Out: what a user would see, on standard output; progress on standard error.
+//! In: the operator's binary beside this one, the repository. Out: what a user would see, on standard output; progress on standard error.
 //! The control plane has no node: pods stay Pending, and the profile says so.
 
 mod trace;
 
+use std::env::current_exe;
 use std::io::{BufRead, stdin};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,9 +22,6 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Shows the operator at work on a real control plane and a real Jaeger.
 #[derive(Parser)]
 struct Arguments {
-    /// The operator's binary.
-    #[arg(long)]
-    operator: PathBuf,
     /// The repository.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
@@ -52,7 +50,7 @@ fn main() -> Result<()> {
         "wait --for=condition=Established crd/telemetryprofiles.telemetry-operator.dev --timeout=60s",
     )?;
     say("starting the operator under its own restricted account");
-    let operator = operator(&arguments.operator, &plane, &jaeger)?;
+    let operator = operator(&plane, &jaeger)?;
     say("applying examples/export-trakt-4-letterboxd.yaml");
     kubectl(&plane, &format!("create namespace {NAMESPACE}"))?;
     let example = arguments.repository.join("examples/export-trakt-4-letterboxd.yaml");
@@ -76,7 +74,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn operator(binary: &Path, plane: &ControlPlane, jaeger: &Jaeger) -> Result<Daemon> {
+/// The operator that cargo has built beside this program.
+fn operator(plane: &ControlPlane, jaeger: &Jaeger) -> Result<Daemon> {
+    let binary = current_exe()?.with_file_name("telemetry-operator");
     let [port] = free_ports()?;
     let mut command = Command::new(binary);
     command
