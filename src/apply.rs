@@ -14,9 +14,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{Instrument, Span, field, info_span};
 
-use crate::kinds::ChildKind;
+use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
 use crate::observe::{Observed, is_not_found};
-use crate::plan::meta::{INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use crate::plan::meta::INSTANCE_LABEL;
 use crate::plan::{APPLIED_HASH, Child, Plan};
 
 /// Our field manager.

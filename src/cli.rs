@@ -1,7 +1,7 @@
 //! The command line: run | crd | render | validate | version | completion.
 //!
-//! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings or
-//! failure, 2 wrong usage. Only `run` talks to the cluster.
+//! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings,
+//! 2 wrong usage or failure. Only `run` talks to the cluster.
 
 mod files;
 mod run;
@@ -117,6 +117,17 @@ pub enum CliError {
     /// The operator cannot run.
     #[error(transparent)]
     Run(#[from] run::RunError),
+}
+
+impl CliError {
+    /// 1 where the input is at fault and findings were printed, 2 where the command could not do its work.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Render(_) => 1,
+            Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Json(_) | Self::Run(_) => 2,
+        }
+    }
 }
 
 /// Runs the command.

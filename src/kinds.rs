@@ -1,9 +1,15 @@
-//! The one table of kinds that the operator keeps for a profile, in the order in which they are applied.
+//! The one table of kinds that the operator keeps for a profile, in the order in which they are applied, and the label that
+//! marks them.
 //!
 //! In: nothing. Out: [`ChildKind`], from which the watches, the pruning, the apply order and the operator's RBAC follow.
 //! No cluster.
 
 use kube::core::{ApiResource, GroupVersionKind};
+
+/// Value of `app.kubernetes.io/managed-by` on every child.
+pub const MANAGED_BY: &str = "telemetry-operator";
+/// Label with the manager's name.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// A kind of child. The order of the variants is the order of applying: what others need comes first, workloads last,
 /// so that a pod never starts before its account, configuration and network policy are there.

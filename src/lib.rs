@@ -18,11 +18,13 @@
 //! | [`status`] | conditions and their reasons |
 //! | [`kinds`] | the one table of kinds: watches, pruning, order and RBAC follow from it |
 //! | [`rbac`] | the operator's rights, from that table |
+//! | [`burn_rate`] | the arithmetic of objectives and alert tiers |
 //! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
 //! | [`lint`], [`render`], [`reference`] | the same path without a cluster: findings, manifests, documents |
 //! | [`cli`], [`server`], [`metrics`], [`settings`] | the process around it |
 
 pub mod apply;
+pub mod burn_rate;
 pub mod cli;
 pub mod controller;
 pub mod kinds;

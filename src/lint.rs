@@ -287,7 +287,7 @@ impl Place {
 
 /// The CRD's schema with what the API server checks by itself: `apiVersion`, `kind` and `metadata`.
 fn full_schema() -> Result<Value, serde_json::Error> {
-    let crd = serde_json::to_value(crd()?)?;
+    let crd = crd()?;
     let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});

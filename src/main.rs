@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // When standard error is gone, the exit code still tells.
             let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::from(2)
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -22,7 +22,7 @@ type and bounds, over the fields below the path that they stand at.
 /// # Errors
 /// When the CRD cannot be read as JSON, which a test rules out.
 pub fn markdown() -> Result<String, serde_json::Error> {
-    let crd = serde_json::to_value(crd()?)?;
+    let crd = crd()?;
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut page = format!(
         "# {KIND} reference\n\n`apiVersion: {API_VERSION}`, `kind: {KIND}`, short name `tp`, namespaced.\n"

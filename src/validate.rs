@@ -15,9 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 pub use problem::{Code, Problem, ProfileError};
 pub use validated::*;
 
-use crate::kinds::ChildKind;
+use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
 use crate::observe::Observed;
-use crate::plan::meta::{MANAGED_BY, MANAGED_BY_LABEL};
 use crate::profile::{
     self, DashboardDelivery, LabelValue, PrometheusMode, SamplingPoint, StorageKind, TelemetryProfile,
     TelemetryProfileSpec, TraceProtocol,

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::{Context, ProfileRef, StoredProfile};
-use crate::kinds::ChildKind;
-use crate::plan::meta::{INSTANCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
+use crate::plan::meta::INSTANCE_LABEL;
 use crate::profile::KIND;
 
 /// Watches every served kind in `namespace` (all when `None`), follows kinds that appear and vanish, and never returns.

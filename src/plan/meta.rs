@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
+use crate::kinds::{MANAGED_BY, MANAGED_BY_LABEL};
 use crate::profile::{API_VERSION, KIND};
 use crate::validate::ValidatedProfile;
 
-/// Value of `app.kubernetes.io/managed-by` on every child.
-pub const MANAGED_BY: &str = "telemetry-operator";
-/// Label with the manager's name.
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Label with the profile's name.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 /// Annotation on pod templates: pods roll when their configuration changes.

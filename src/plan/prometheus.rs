@@ -158,7 +158,7 @@ fn network_policy(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Child
     let ingress = [
         Arrow::new(profile, Peer::Software("grafana"), &[PORT]),
         Arrow::new(profile, Peer::Component(Component::Jaeger), &[PORT]),
-        Arrow::new(profile, Peer::Software(meta::MANAGED_BY), &[PORT]),
+        Arrow::new(profile, Peer::Software(crate::kinds::MANAGED_BY), &[PORT]),
     ];
     let egress = [
         Arrow::new(profile, Peer::Application, &[metrics.port]),

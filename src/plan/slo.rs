@@ -19,10 +19,8 @@
 //! **No alert says that the total is absent.** Without kube-state-metrics a missing series cannot be told from a
 //! workload that is scaled to zero or a counter before its first event.
 
-mod decimal;
 mod query;
 mod rules;
-mod tiers;
 
 use std::collections::BTreeMap;
 
@@ -35,9 +33,7 @@ use crate::kinds::ChildKind;
 use crate::validate::{Delivery, ValidatedProfile};
 use crate::yaml;
 
-pub use decimal::Decimal;
 use rules::RuleFile;
-pub use tiers::{Severity, Tier, tiers};
 
 /// Record: all events per second. For freshness: 1 while it is measured.
 pub const EVENTS: &str = "slo:events:rate5m";

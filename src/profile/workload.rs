@@ -155,7 +155,7 @@ pub struct ResourceAmounts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 16),
-        regex(pattern = r"^([1-9][0-9]{0,6}m|[1-9][0-9]{0,3}|[0-9]{1,3}\.[0-9]{1,3})$")
+        regex(pattern = r"^([1-9][0-9]{0,6}m|[1-9][0-9]{0,3}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9][0-9]{0,2})$")
     )]
     pub cpu: Option<String>,
     /// Memory, for example `256Mi`; at least 32Mi as a limit.

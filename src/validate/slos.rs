@@ -1,8 +1,8 @@
 //! SLOs of the spec → SLOs that are parsed and can alert. Pure.
 
 use super::problem::{Code, Problems};
-use super::validated::{Events, Indicator, Objective, Slo};
-use crate::plan::slo::{Severity, tiers};
+use super::validated::{Events, Indicator, Slo};
+use crate::burn_rate::{Objective, Severity, tiers};
 use crate::profile::{self, TelemetryProfileSpec};
 use crate::promql::{Selector, SelectorError};
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use crate::burn_rate::Objective;
 use crate::profile::{Instrument, LogFormat};
 use crate::promql::Selector;
 
@@ -215,10 +216,6 @@ pub struct Slo {
     /// Labels of this SLO's alerts, over those of the profile.
     pub labels: BTreeMap<String, String>,
 }
-
-/// An objective in ten-thousandths of a percent: 99.5 % is 995000. Exact, so that thresholds carry no rounding noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Objective(pub u32);
 
 /// What an SLO measures.
 #[derive(Clone, Debug)]

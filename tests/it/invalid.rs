@@ -48,7 +48,7 @@ fn base() -> Value {
 }
 
 fn schema() -> Value {
-    let crd = serde_json::to_value(profile::crd().expect("the CRD")).expect("JSON");
+    let crd = profile::crd().expect("the CRD");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 

@@ -125,7 +125,7 @@ fn there_is_a_dashboard_for_each_signal_that_is_on() {
 fn a_dashboard_for_the_sidecar() {
     let profile = fixture(&format!(
         "{BASE}dashboards: {{folder: My Team, labels: {{grafana_dashboard: 'yes', {}: other}}}}\n",
-        meta::MANAGED_BY_LABEL,
+        crate::kinds::MANAGED_BY_LABEL,
     ));
     let children = plan(&profile).expect("a plan");
     assert_eq!(
@@ -135,7 +135,11 @@ fn a_dashboard_for_the_sidecar() {
     let metadata = &children[0].body["metadata"];
     assert_eq!(metadata["namespace"], "media");
     assert_eq!(metadata["labels"]["grafana_dashboard"], "yes");
-    assert_eq!(metadata["labels"][meta::MANAGED_BY_LABEL], meta::MANAGED_BY, "ours cannot be replaced");
+    assert_eq!(
+        metadata["labels"][crate::kinds::MANAGED_BY_LABEL],
+        crate::kinds::MANAGED_BY,
+        "ours cannot be replaced"
+    );
     assert_eq!(metadata["annotations"]["k8s-sidecar-target-directory"], "My Team");
     assert_eq!(metadata["annotations"]["grafana_folder"], "My Team");
     assert_eq!(metadata["ownerReferences"][0]["name"], "trakt");

@@ -10,7 +10,8 @@ use serde_json::{Number, Value, json};
 use super::layout::Row;
 use super::template::{Each, InstrumentTemplates, RowTemplate, ViewTemplate, When, defect};
 use super::{escape, unit};
-use crate::plan::slo::{self, Severity, Tier};
+use crate::burn_rate::{self, Severity, Tier};
+use crate::plan::slo;
 use crate::plan::{PlanError, pipeline, scrape};
 use crate::profile::{Instrument, LogFormat};
 use crate::validate::{Slo, Traces, ValidatedProfile};
@@ -229,7 +230,7 @@ fn about(description: &str) -> String {
 
 /// Lines where the SLO's alerts fire: red pages, orange opens a ticket.
 fn burn_thresholds(slo: &Slo) -> Value {
-    let tiers = slo::tiers(slo.objective, slo.window_days);
+    let tiers = burn_rate::tiers(slo.objective, slo.window_days);
     let wanted = tiers.iter().filter(|tier| match tier.severity {
         Severity::Page => slo.page,
         Severity::Ticket => slo.ticket,

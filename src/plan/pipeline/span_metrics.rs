@@ -64,8 +64,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::burn_rate::Objective;
     use crate::promql::Selector;
-    use crate::validate::Objective;
 
     fn latency(metric: &str, threshold: &str) -> Slo {
         Slo {

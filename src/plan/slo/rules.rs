@@ -9,10 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::query::{Queries, Source};
-use super::{
-    ALERT, BAD_EVENTS, BUDGET_REMAINING, BURN_RATES, ERROR_RATIO, EVENTS, INFO, OBJECTIVE, Severity, Tier,
-    tiers,
-};
+use super::{ALERT, BAD_EVENTS, BUDGET_REMAINING, BURN_RATES, ERROR_RATIO, EVENTS, INFO, OBJECTIVE};
+use crate::burn_rate::{Severity, Tier, tiers};
 use crate::promql::NAMESPACE_LABEL;
 use crate::validate::{Indicator, Slo, ValidatedProfile};
 

@@ -18,11 +18,16 @@
 //!
 //! The burn rate of a full outage is 1/B, B being the budget as a share: a tier with k·B >= 1 could never fire.
 
-use super::decimal::Decimal;
-use crate::validate::Objective;
+mod decimal;
+
+pub use decimal::Decimal;
 
 /// One million: a share of 1 in the unit of [`Objective`].
 const ALL: u32 = 1_000_000;
+
+/// An objective in ten-thousandths of a percent: 99.5 % is 995000. Exact, so that thresholds carry no rounding noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Objective(pub u32);
 
 /// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
