@@ -14,7 +14,7 @@ pub const OPERATOR_ROLE: &str = "telemetry-operator";
 pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
 
 /// What the operator may do: keep children of the table's kinds, read profiles and write their status, write events.
-/// No Secret, no wildcard, no escalation: it may bind one role, and holds what that role gives.
+/// No Secret, no wildcard. The one role that it may hand on, by name, is [`prometheus_role`].
 #[must_use]
 pub fn operator_role() -> ClusterRole {
     let mut rules = vec![

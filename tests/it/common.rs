@@ -263,6 +263,15 @@ pub async fn children(client: &Client, namespace: &str) -> BTreeMap<String, Dyna
     found
 }
 
+/// The resourceVersion of every child.
+pub async fn versions(client: &kube::Client, namespace: &str) -> BTreeMap<String, String> {
+    let children = children(client, namespace).await;
+    children
+        .into_iter()
+        .map(|(reference, object)| (reference, object.resource_version().unwrap_or_default()))
+        .collect()
+}
+
 pub fn child_api(client: &Client, namespace: &str, kind: ChildKind) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &kind.api_resource())
 }

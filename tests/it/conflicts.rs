@@ -8,7 +8,7 @@ use telemetry_operator::kinds::ChildKind;
 use crate::common::*;
 
 /// A foreign object of this kind: our labels are copied onto it, which must not fool anybody.
-fn foreign(kind: ChildKind, name: &str) -> DynamicObject {
+pub fn foreign(kind: ChildKind, name: &str) -> DynamicObject {
     let mut body = json!({
         "apiVersion": kind.api_version(), "kind": kind.name(),
         "metadata": {"name": name, "labels": {
@@ -27,7 +27,11 @@ fn foreign(kind: ChildKind, name: &str) -> DynamicObject {
         ChildKind::HorizontalPodAutoscaler => {
             json!({"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "x", "apiVersion": "apps/v1"}})
         }
-        _ => Value::Null,
+        ChildKind::ServiceMonitor => json!({"selector": {}, "endpoints": []}),
+        ChildKind::PodMonitor => json!({"selector": {}, "podMetricsEndpoints": []}),
+        ChildKind::PrometheusRule => json!({"groups": []}),
+        ChildKind::GrafanaDashboard => json!({"instanceSelector": {}}),
+        ChildKind::ServiceAccount | ChildKind::RoleBinding | ChildKind::ConfigMap => Value::Null,
     };
     if !spec.is_null() {
         body["spec"] = spec;
@@ -39,37 +43,46 @@ fn foreign(kind: ChildKind, name: &str) -> DynamicObject {
     serde_json::from_value(body).expect("an object")
 }
 
-/// Every child of the full profile in turn is taken by somebody else. One profile for each: they run side by side.
+/// A full profile whose collector has both an autoscaler and a disruption budget.
+fn spec() -> Value {
+    let mut spec = full_spec();
+    spec["collector"] = json!({"autoscaling": {"min": 2, "max": 4}});
+    spec
+}
+
+/// Every child of the profile in turn is taken by somebody else. One profile for each: they run side by side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_object_under_each_name_is_untouched_and_named() {
     let cluster = shared();
     let client = cluster.client().await;
     let first = cluster.namespace("conflict").await;
-    let _operator = cluster.operator(&[], &["--watch-namespace", &first]);
-    apply_profile(&client, &first, "trakt", full_spec()).await;
+    let _operator = cluster.operator(&[&first], &[]);
+    apply_profile(&client, &first, "trakt", spec()).await;
     let wanted = observed(&client, &first, "trakt").await.status.expect("a status").children;
     assert!(wanted.len() > 15, "{wanted:?}");
+    check_each(cluster, &spec(), &wanted, &wanted).await;
+}
 
-    let namespaces: Vec<String> = {
-        let mut list = Vec::new();
-        for _ in &wanted {
-            list.push(cluster.namespace("conflict").await);
-        }
-        list
-    };
+/// For each of `taken`: with a foreign object in its place, it is untouched and named, and the others of `wanted` are made.
+pub async fn check_each(cluster: &Cluster, spec: &Value, wanted: &[String], taken: &[String]) {
+    let client = cluster.client().await;
+    let mut namespaces = Vec::new();
+    for _ in taken {
+        namespaces.push(cluster.namespace("conflict").await);
+    }
     let names: Vec<&str> = namespaces.iter().map(String::as_str).collect();
-    let mut taken = Vec::new();
-    for (reference, namespace) in wanted.iter().zip(&names) {
+    let mut foreigners = Vec::new();
+    for (reference, namespace) in taken.iter().zip(&names) {
         let (kind, name) = parse_reference(reference);
         let api = child_api(&client, namespace, kind);
         let object = api.create(&PostParams::default(), &foreign(kind, &name)).await;
-        taken.push((kind, name, object.unwrap_or_else(|error| panic!("foreign {reference}: {error}"))));
+        foreigners.push((kind, name, object.unwrap_or_else(|error| panic!("foreign {reference}: {error}"))));
     }
     let _operators = cluster.operator(&names, &[]);
     for namespace in &names {
-        apply_profile(&client, namespace, "trakt", full_spec()).await;
+        apply_profile(&client, namespace, "trakt", spec.clone()).await;
     }
-    for ((reference, namespace), (kind, name, before)) in wanted.iter().zip(&names).zip(&taken) {
+    for ((reference, namespace), (kind, name, before)) in taken.iter().zip(&names).zip(&foreigners) {
         let profile = observed(&client, namespace, "trakt").await;
         let (status, _, message) = condition(&profile, "Conflicted");
         assert_eq!(status, "True", "{reference}: {message}");
@@ -82,12 +95,8 @@ async fn a_foreign_object_under_each_name_is_untouched_and_named() {
         let live = child_api(&client, namespace, *kind).get(name).await.expect("the foreign object");
         let same = |object: &DynamicObject| (object.metadata.uid.clone(), without_server_fields(object));
         assert_eq!(same(&live), same(before), "{reference} was touched");
-        let touched = live
-            .metadata
-            .managed_fields
-            .iter()
-            .flatten()
-            .any(|entry| entry.manager.as_deref() == Some("telemetry-operator"));
+        let mut managers = live.metadata.managed_fields.iter().flatten();
+        let touched = managers.any(|entry| entry.manager.as_deref() == Some("telemetry-operator"));
         assert!(!touched, "{reference} bears our field manager");
     }
 }

@@ -2,19 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kube::ResourceExt;
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
 
 use crate::common::*;
-
-async fn versions(client: &kube::Client, namespace: &str) -> BTreeMap<String, String> {
-    let children = children(client, namespace).await;
-    children
-        .into_iter()
-        .map(|(reference, object)| (reference, object.resource_version().unwrap_or_default()))
-        .collect()
-}
 
 /// The children of `after` that are new or have another version, and those that are gone, marked with '-'.
 fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {

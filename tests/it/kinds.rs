@@ -8,6 +8,7 @@ use serde_json::json;
 use testbed::Part;
 
 use crate::common::*;
+use crate::conflicts;
 
 /// "Within a minute" is promised.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -100,4 +101,71 @@ async fn a_kind_that_is_asked_for_and_not_served_is_named() {
         assert!(message.contains(child), "{message}");
     }
     assert_eq!(condition(&profile, "Ready").0, "False");
+}
+
+/// The Grafana Operator's CRD is not to be had from a package registry. This stands for it: the same names, any content.
+const GRAFANA_DASHBOARDS: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: grafanadashboards.grafana.integreatly.org}
+spec:
+  group: grafana.integreatly.org
+  names: {kind: GrafanaDashboard, plural: grafanadashboards}
+  scope: Namespaced
+  versions:
+  - name: v1beta1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+/// With all optional kinds served: each is written, a foreign object under each of their names is left alone, and at rest
+/// nothing is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_optional_kinds_are_children_like_the_others() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
+        cluster.plane.apply(&crd(plural)).expect("the CRD is accepted");
+    }
+    cluster.plane.apply(GRAFANA_DASHBOARDS).expect("the CRD is accepted");
+    let kinds = [
+        "servicemonitors.monitoring.coreos.com",
+        "podmonitors.monitoring.coreos.com",
+        "prometheusrules.monitoring.coreos.com",
+        "grafanadashboards.grafana.integreatly.org",
+    ];
+    for kind in kinds {
+        output(cluster.plane.kubectl([
+            "wait",
+            "--for=condition=Established",
+            &format!("crd/{kind}"),
+            "--timeout=60s",
+        ]));
+    }
+    let namespace = cluster.namespace("optional").await;
+    let _operator = cluster.operator(&[&namespace], &[]);
+    let mut spec = full_spec();
+    spec["metrics"] = json!({"prometheus": "Operator"});
+    spec["dashboards"] = json!({"delivery": "GrafanaOperator"});
+    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
+    let profile = observed(&client, &namespace, "trakt").await;
+    assert_eq!(condition(&profile, "Ready").1, "PodsStarting");
+    let wanted = profile.status.expect("a status").children;
+    let optional: Vec<_> =
+        wanted.iter().filter(|reference| parse_reference(reference).0.is_optional()).cloned().collect();
+    let kinds: std::collections::BTreeSet<_> =
+        optional.iter().map(|reference| parse_reference(reference).0).collect();
+    assert_eq!(kinds.len(), 4, "{optional:?}");
+    cluster.quiet(&[&namespace]).await;
+    let before = versions(&client, &namespace).await;
+    spec["service"]["version"] = json!("2.0.0");
+    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
+    observed(&client, &namespace, "trakt").await;
+    cluster.quiet(&[&namespace]).await;
+    let after = versions(&client, &namespace).await;
+    for reference in &optional {
+        assert_eq!(before.get(reference), after.get(reference), "{reference} does not depend on the version");
+    }
+    conflicts::check_each(&cluster, &spec, &wanted, &optional).await;
 }

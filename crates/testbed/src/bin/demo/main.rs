@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let say = |text: &str| eprintln!("[{:>4}s] {text}", started.elapsed().as_secs());
 
-    say("building what is missing (the first time takes a quarter of an hour, later nothing)");
+    say("building what is missing (the first time takes about ten minutes, later nothing)");
     ensure(&[Part::Etcd, Part::KubeApiserver, Part::KubeControllerManager, Part::Kubectl, Part::Jaeger])?;
     say("starting etcd, kube-apiserver and kube-controller-manager");
     let plane = ControlPlane::start()?;
