@@ -9,12 +9,11 @@ use serde_json::Value;
 use crate::profile::{API_VERSION, KIND, crd};
 
 const INTRODUCTION: &str = "\
-Generated from the CRD; `UPDATE=1 cargo test reference` writes it anew. `kubectl explain tp.spec` shows the same texts.
+Generated from the CRD; `make generate` writes it anew. `kubectl explain tp.spec` shows the same texts.
 `telemetry-operator validate -f FILE` checks a profile against all of it without a cluster, see [validation](validation.md).
 
-An entry reads: path, type, then whether the field is required or what it defaults to. A field without either may be
-left out. `[]` stands for each entry of a list, `{}` for each value of a map. *Rules* are checked by the API server beyond
-type and bounds, over the fields below the path that they stand at.
+A section is an object; `[]` stands for each entry of a list. A field that is neither required nor has a default may be left
+out. *Bounds* follow the meaning. Rules are checked by the API server beyond type and bounds.
 ";
 
 /// The whole page.
@@ -29,44 +28,56 @@ pub fn markdown() -> Result<String, serde_json::Error> {
     );
     let _ = write!(page, "\n{INTRODUCTION}");
     rules(&mut page, schema);
-    for (part, value) in schema["properties"].as_object().into_iter().flatten() {
-        let _ = write!(page, "\n## {part}\n\n{}\n", text(value, "description"));
-        rules(&mut page, value);
-        let required = names(&value["required"]);
-        for (name, field) in value["properties"].as_object().into_iter().flatten() {
-            let path = format!("{part}.{name}");
-            let _ = write!(page, "\n### {path}\n");
-            entry(&mut page, field, &path, required.contains(&name.as_str()));
-        }
+    for part in ["spec", "status"] {
+        object(&mut page, &schema["properties"][part], part);
     }
     Ok(page)
 }
 
-/// One field and everything below it.
-fn entry(page: &mut String, schema: &Value, path: &str, required: bool) {
+/// One object: a section with a row for each field, then the objects below it.
+fn object(page: &mut String, schema: &Value, path: &str) {
+    let _ = write!(page, "\n## {path}\n\n{}\n", text(schema, "description"));
+    rules(page, schema);
+    page.push_str("\n| field | type | meaning |\n|---|---|---|\n");
+    let required = names(&schema["required"]);
+    let fields = || schema["properties"].as_object().into_iter().flatten();
+    for (name, field) in fields() {
+        row(page, name, field, required.contains(&name.as_str()));
+    }
+    for (name, field) in fields() {
+        if field["properties"].is_object() {
+            object(page, field, &format!("{path}.{name}"));
+        }
+        if field["items"]["properties"].is_object() {
+            object(page, &field["items"], &format!("{path}.{name}[]"));
+        }
+    }
+}
+
+/// One field: type with default, then meaning, bounds and rules. A bar would end the cell.
+fn row(page: &mut String, name: &str, schema: &Value, required: bool) {
     let mut facts = vec![kind(schema)];
     if required {
-        facts.push("required".to_owned());
+        facts.push("**required**".to_owned());
     }
     if let Some(default) = schema.get("default").filter(|default| !default.is_object()) {
         facts.push(format!("default `{default}`"));
     }
-    let _ = write!(page, "\n**`{path}`** ({})\n", facts.join(", "));
-    let _ = write!(page, "\n{}\n", text(schema, "description"));
-    let bounds = bounds(schema);
+    let mut meaning = text(schema, "description").to_owned();
+    let nested =
+        [&schema["items"], &schema["additionalProperties"]].into_iter().filter(|part| part.is_object());
+    let each = nested.flat_map(bounds).map(|bound| format!("each {bound}"));
+    let bounds: Vec<_> = bounds(schema).into_iter().chain(each).collect();
     if !bounds.is_empty() {
-        let _ = write!(page, "\nBounds: {}.\n", bounds.join("; "));
+        let _ = write!(meaning, " *{}*", bounds.join("; "));
     }
-    rules(page, schema);
-    let required = names(&schema["required"]);
-    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        entry(page, field, &format!("{path}.{name}"), required.contains(&name.as_str()));
-    }
-    for (nested, mark) in [(&schema["items"], "[]"), (&schema["additionalProperties"], "{}")] {
-        if nested["properties"].is_object() || nested.get("pattern").is_some() {
-            entry(page, nested, &format!("{path}{mark}"), false);
+    if !schema["properties"].is_object() {
+        for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            let _ = write!(meaning, " Rule: {}.", text(rule, "message"));
         }
     }
+    let cell = |text: &str| text.trim().replace('|', "\\|");
+    let _ = writeln!(page, "| `{name}` | {} | {} |", cell(&facts.join(", ")), cell(&meaning));
 }
 
 fn kind(schema: &Value) -> String {
@@ -152,6 +163,6 @@ mod tests {
             fs::write(path, &page).expect("the page can be written");
         }
         let committed = fs::read_to_string(path).unwrap_or_default();
-        assert!(page == committed, "docs/profile-reference.md is stale: run UPDATE=1 cargo test reference");
+        assert!(page == committed, "docs/profile-reference.md is stale: run `make generate`");
     }
 }
