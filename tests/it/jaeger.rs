@@ -129,7 +129,9 @@ fn starts_on_every_configuration_and_opens_only_its_ports() {
 fn gives_back_what_it_was_sent() {
     let directory = Directory::create("jaeger-memory").expect("a directory");
     let jaeger = Jaeger::start(&configuration("", None), directory.path());
-    Collector::start(jaeger.otlp, directory.path()).send();
+    // The collector must live until the span has arrived: one that ends tries only once.
+    let collector = Collector::start(jaeger.otlp, directory.path());
+    collector.send();
     jaeger.wait_for_span();
 }
 
@@ -138,7 +140,8 @@ fn traces_on_a_volume_outlive_the_process() {
     let directory = Directory::create("jaeger-badger").expect("a directory");
     let configuration = configuration(BADGER, None);
     let mut jaeger = Jaeger::start(&configuration, directory.path());
-    Collector::start(jaeger.otlp, directory.path()).send();
+    let collector = Collector::start(jaeger.otlp, directory.path());
+    collector.send();
     jaeger.wait_for_span();
     jaeger.process.terminate().expect("Jaeger ends");
     Jaeger::start(&configuration, directory.path()).wait_for_span();
@@ -176,9 +179,9 @@ impl Collector {
         let [otlp_http] = free_ports().expect("a free port");
         let configuration = json!({
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{otlp_http}")}}}},
-            "exporters": {"otlp": {"endpoint": format!("127.0.0.1:{jaeger_otlp}"), "tls": {"insecure": true}}},
+            "exporters": {"otlp_grpc": {"endpoint": format!("127.0.0.1:{jaeger_otlp}"), "tls": {"insecure": true}}},
             "service": {
-                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["otlp"]}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["otlp_grpc"]}},
                 "telemetry": {"metrics": {"level": "none"}},
             },
         });
