@@ -12,15 +12,15 @@
 //! | [`profile`] | the custom resource: types and CEL rules |
 //! | [`controller`] | watches, triggers, the reconcile driver, the error policy |
 //! | [`observe`] | what the API server serves |
-//! | [`validate`] | every check and choice: the profile becomes a [`validate::ValidatedProfile`] |
-//! | [`plan`] | every object that shall exist, one file for each produced thing |
-//! | [`apply`] | server-side apply of what differs, pruning |
+//! | [`mod@validate`] | every check and choice: the profile becomes a [`validate::ValidatedProfile`] |
+//! | [`mod@plan`] | every object that shall exist, one file for each produced thing |
+//! | [`mod@apply`] | server-side apply of what differs, pruning |
 //! | [`status`] | conditions and their reasons |
 //! | [`kinds`] | the one table of kinds: watches, pruning, order and RBAC follow from it |
 //! | [`rbac`] | the operator's rights, from that table |
 //! | [`burn_rate`] | the arithmetic of objectives and alert tiers |
 //! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
-//! | [`lint`], [`render`], [`reference`] | the same path without a cluster: findings, manifests, documents |
+//! | [`lint`], [`render`], [`mod@reference`] | the same path without a cluster: findings, manifests, documents |
 //! | [`cli`], [`server`], [`metrics`], [`settings`] | the process around it |
 
 pub mod apply;

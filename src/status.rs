@@ -18,6 +18,10 @@ use conditions::{Finding, Reason, date};
 use summary::{effective, endpoints};
 use workload::pods;
 
+/// The collector's NetworkPolicy knows a Prometheus by its label alone.
+const LABEL_NOTE: &str =
+    "; to reach the collector, its pods need the label app.kubernetes.io/name=prometheus";
+
 /// What one reconcile came to.
 #[derive(Debug)]
 pub enum Outcome<'a> {
@@ -250,12 +254,12 @@ fn scrape_targets(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) ->
             )
         }
         Delivery::Operator => format!(
-            "PodMonitor/{} and ServiceMonitor/{} are written; whether a Prometheus selects them is not known here",
+            "PodMonitor/{} and ServiceMonitor/{} are written; whether a Prometheus selects them is not known here{LABEL_NOTE}",
             child_name(profile, Component::Metrics),
             child_name(profile, Component::Collector)
         ),
         Delivery::ConfigMap => format!(
-            "ConfigMap/{} holds the scrape configuration; load it into your Prometheus by scrape_config_files",
+            "ConfigMap/{} holds the scrape configuration; load it into your Prometheus by scrape_config_files{LABEL_NOTE}",
             child_name(profile, Component::Metrics)
         ),
     };
