@@ -23,8 +23,9 @@ impl Random {
     }
 }
 
+/// A way to harm a child.
 #[derive(Clone, Copy, Debug)]
-enum Drift {
+pub enum Drift {
     ChangeLabel,
     RemoveLabel,
     RemoveManagedBy,
@@ -35,7 +36,8 @@ enum Drift {
     Delete,
 }
 
-const DRIFTS: [Drift; 8] = [
+/// Every way to harm a child.
+pub const DRIFTS: [Drift; 8] = [
     Drift::ChangeLabel,
     Drift::RemoveLabel,
     Drift::RemoveManagedBy,
@@ -66,8 +68,14 @@ fn content_patch(kind: ChildKind, object: &DynamicObject) -> Value {
             json!({"subjects": [{"kind": "ServiceAccount", "name": "thief", "namespace": "default"}]})
         }
         ChildKind::HorizontalPodAutoscaler => json!({"spec": {"maxReplicas": 99}}),
+        ChildKind::ServiceMonitor => json!({"spec": {"endpoints": []}}),
+        ChildKind::PodMonitor => json!({"spec": {"podMetricsEndpoints": []}}),
+        ChildKind::PrometheusRule => json!({"spec": {"groups": []}}),
+        ChildKind::GrafanaDashboard => json!({"spec": {"json": "{}"}}),
         // A claim's content cannot be changed while it is not bound.
-        _ => json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "changed-by-hand"}}}),
+        ChildKind::PersistentVolumeClaim => {
+            json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "changed-by-hand"}}})
+        }
     }
 }
 
@@ -98,8 +106,34 @@ async fn harm(client: &kube::Client, namespace: &str, reference: &str, object: &
         .unwrap_or_else(|error| panic!("{drift:?} of {reference}: {error}"));
 }
 
-fn comparable(children: &BTreeMap<String, DynamicObject>) -> BTreeMap<String, Value> {
+/// Children without what the API server and others write.
+pub fn comparable(children: &BTreeMap<String, DynamicObject>) -> BTreeMap<String, Value> {
     children.iter().map(|(reference, object)| (reference.clone(), without_server_fields(object))).collect()
+}
+
+/// Harms one child and waits until all children are as in `target` again.
+pub async fn harm_and_wait(
+    client: &kube::Client,
+    namespace: &str,
+    reference: &str,
+    drift: Drift,
+    target: &BTreeMap<String, Value>,
+    what: &str,
+) {
+    let live = children(client, namespace).await;
+    let object = live.get(reference).unwrap_or_else(|| panic!("{reference} is not there before {what}"));
+    harm(client, namespace, reference, object, drift).await;
+    let what = format!("the repair of {what}: {drift:?} of {reference}");
+    eventually_within(&what, Duration::from_secs(30), || async {
+        let found = comparable(&children(client, namespace).await);
+        match target.iter().find(|(reference, object)| found.get(*reference) != Some(object)) {
+            None => Ok(()),
+            Some((reference, object)) => {
+                Err(format!("{reference}: wanted {object}, found {:?}", found.get(reference)))
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,27 +164,8 @@ async fn a_hundred_random_drifts_are_repaired() {
         let reference =
             &references[if number < references.len() { number } else { random.below(references.len()) }];
         let drift = DRIFTS[random.below(DRIFTS.len())];
-        let live = children(&client, &namespace).await;
-        let object =
-            live.get(reference).unwrap_or_else(|| panic!("{reference} is not there before drift {number}"));
-        harm(&client, &namespace, reference, object, drift).await;
-        eventually_within(
-            &format!("the repair of drift {number} (seed {seed}): {drift:?} of {reference}"),
-            Duration::from_secs(30),
-            || {
-                let (client, namespace, target) = (client.clone(), namespace.clone(), &target);
-                async move {
-                    let found = comparable(&children(&client, &namespace).await);
-                    match target.iter().find(|(reference, object)| found.get(*reference) != Some(object)) {
-                        None => Ok(()),
-                        Some((reference, object)) => {
-                            Err(format!("{reference}: wanted {object}, found {:?}", found.get(reference)))
-                        }
-                    }
-                }
-            },
-        )
-        .await;
+        let what = format!("drift {number} (seed {seed})");
+        harm_and_wait(&client, &namespace, reference, drift, &target, &what).await;
     }
     let metrics = operator.page("/metrics").1;
     let repairs: f64 = metrics

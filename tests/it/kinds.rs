@@ -8,7 +8,7 @@ use serde_json::json;
 use testbed::Part;
 
 use crate::common::*;
-use crate::conflicts;
+use crate::{conflicts, drift};
 
 /// "Within a minute" is promised.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -119,8 +119,7 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 ";
 
-/// With all optional kinds served: each is written, a foreign object under each of their names is left alone, and at rest
-/// nothing is written.
+/// With all optional kinds served: each is written and repaired, and a foreign object under each of their names is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_of_optional_kinds_are_children_like_the_others() {
     let cluster = Cluster::start();
@@ -166,6 +165,12 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
     let after = versions(&client, &namespace).await;
     for reference in &optional {
         assert_eq!(before.get(reference), after.get(reference), "{reference} does not depend on the version");
+    }
+    let target = drift::comparable(&children(&client, &namespace).await);
+    for reference in &optional {
+        for way in drift::DRIFTS {
+            drift::harm_and_wait(&client, &namespace, reference, way, &target, "a drift").await;
+        }
     }
     conflicts::check_each(&cluster, &spec, &wanted, &optional).await;
 }
