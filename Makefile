@@ -4,6 +4,9 @@ CARGO ?= cargo
 # Everything that is built stays in cargo's target directory and in the testbed's cache (see CONTRIBUTING.md).
 export RUST_BACKTRACE ?= 0
 
+CACHE := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/telemetry-operator-testbed)
+DENY := $(CACHE)/cargo-deny-0.20.2
+
 .PHONY: help demo test lint generate build clean
 
 help: ## List the targets
@@ -21,10 +24,15 @@ test: ## Run every test, on the real API server, collector, Jaeger and Prometheu
 	$(CARGO) run --locked --quiet -p testbed --bin testbed -- build
 	$(CARGO) test --locked --workspace -- --test-threads=4
 
-lint: ## rustfmt, clippy with warnings as errors, documentation
+lint: $(DENY)/bin/cargo-deny ## rustfmt, clippy and rustdoc with warnings as errors, licences and bans
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(DENY)/bin/cargo-deny --log-level error check licenses bans sources
+
+$(DENY)/bin/cargo-deny:
+	@echo "installing cargo-deny 0.20.2, once (four minutes on two cores)"
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --quiet --root $(DENY)
 
 generate: ## Write the files that are made from the code: CRD, RBAC, reference
 	UPDATE=1 $(CARGO) test --locked --test it -- generated_files
