@@ -26,11 +26,11 @@ use tracing::{Instrument, Span, field, info_span};
 use crate::apply::{self, Applied, ListError, Target};
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::observe::Capabilities;
-use crate::plan::{self, PlanError};
+use crate::plan;
 use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
 use crate::status::{self, Outcome};
-use crate::validate::{self, ProfileError};
+use crate::validate;
 use memory::Memory;
 pub use view::View;
 
@@ -262,11 +262,11 @@ async fn drive(
         info_span!("validate").in_scope(|| validate::validate(profile, &observed, &context.settings));
     let validated = match validated {
         Ok(validated) => validated,
-        Err(error) => return invalid(context, profile, error).await,
+        Err(error) => return refused(context, profile, error.reason(), Outcome::Invalid(&error)).await,
     };
     let plan = match info_span!("plan").in_scope(|| plan::plan(&validated)) {
         Ok(plan) => plan,
-        Err(error) => return unplanned(context, profile, error).await,
+        Err(error) => return refused(context, profile, error.reason(), Outcome::Unplanned(&error)).await,
     };
     let target = target(profile);
     let applied =
@@ -291,23 +291,15 @@ fn target(profile: &TelemetryProfile) -> Target {
     }
 }
 
-async fn invalid(
+/// The profile is wrong: nothing is written but its status, and only a change can help.
+async fn refused(
     context: &Context,
     profile: &TelemetryProfile,
-    error: ProfileError,
+    reason: &str,
+    outcome: Outcome<'_>,
 ) -> Result<(ReconcileResult, Action), ReconcileError> {
-    context.metrics.failed(error.reason());
-    report::profile(context, profile, &Outcome::Invalid(&error)).await?;
-    Ok((ReconcileResult::Invalid, Action::await_change()))
-}
-
-async fn unplanned(
-    context: &Context,
-    profile: &TelemetryProfile,
-    error: PlanError,
-) -> Result<(ReconcileResult, Action), ReconcileError> {
-    context.metrics.failed(error.reason());
-    report::profile(context, profile, &Outcome::Unplanned(&error)).await?;
+    context.metrics.failed(reason);
+    report::profile(context, profile, &outcome).await?;
     Ok((ReconcileResult::Invalid, Action::await_change()))
 }
 

@@ -12,7 +12,7 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 
 use crate::kinds::ChildKind;
-use crate::profile::API_VERSION;
+use crate::profile::{API_VERSION, PLURAL};
 
 /// How often discovery is asked. Kinds that appear or vanish are followed within this time.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ impl Capabilities {
 /// Asks discovery. 404 means absent; any other error means unknown, and what was known before stays.
 async fn look(client: &Client, before: &Observed) -> Observed {
     let profiles_served = match resources(client, API_VERSION).await {
-        Some(plurals) => plurals.contains("telemetryprofiles"),
+        Some(plurals) => plurals.contains(PLURAL),
         None => before.profiles_served,
     };
     let mut now = Observed { served: BTreeSet::new(), profiles_served };

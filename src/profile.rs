@@ -24,6 +24,8 @@ pub use workload::*;
 pub const GROUP: &str = "telemetry-operator.dev";
 /// Kind of the custom resource.
 pub const KIND: &str = "TelemetryProfile";
+/// Plural of the custom resource, in URLs and RBAC rules.
+pub const PLURAL: &str = "telemetryprofiles";
 /// `apiVersion` of the custom resource.
 pub const API_VERSION: &str = "telemetry-operator.dev/v1alpha1";
 
@@ -241,6 +243,10 @@ fn tidy(value: &mut Value) {
         _ => {}
     }
 }
+
+/// A URL by HTTP, with a path perhaps, without user, query or blanks.
+const HTTP_URL: &str =
+    r"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9_./~]*)?$";
 
 /// The default of what is on unless somebody turns it off.
 fn yes() -> bool {

@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::kinds::ChildKind;
-use crate::profile::GROUP;
+use crate::profile::{GROUP, PLURAL};
 
 /// Name of the operator's ClusterRole.
 pub const OPERATOR_ROLE: &str = "telemetry-operator";
@@ -18,10 +18,10 @@ pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
 #[must_use]
 pub fn operator_role() -> ClusterRole {
     let mut rules = vec![
-        rule(&[GROUP], &["telemetryprofiles"], &["get", "list", "watch"]),
-        rule(&[GROUP], &["telemetryprofiles/status"], &["patch"]),
+        rule(&[GROUP], &[PLURAL], &["get", "list", "watch"]),
+        rule(&[GROUP], &[&format!("{PLURAL}/status")], &["patch"]),
         // Owner references with blockOwnerDeletion need this where the API server enforces it.
-        rule(&[GROUP], &["telemetryprofiles/finalizers"], &["update"]),
+        rule(&[GROUP], &[&format!("{PLURAL}/finalizers")], &["update"]),
         rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
     ];
     let mut groups: Vec<&str> = ChildKind::ALL.iter().map(|kind| kind.group()).collect();

@@ -88,11 +88,7 @@ pub fn status(
             keep_but(present, &[not_paused(), Finding::no(Type::Ready, Reason::InvalidProfile, message)])
         }
         Outcome::Unplanned(error) => {
-            let reason = match error {
-                PlanError::MissingComponent { .. } => Reason::ComponentMissing,
-                PlanError::TooLarge { .. } => Reason::ChildTooLarge,
-                PlanError::NoName(_) | PlanError::Json(_) | PlanError::Yaml(_) => Reason::PlanFailed,
-            };
+            let reason = Reason::named(error.reason()).unwrap_or(Reason::PlanFailed);
             let message = format!("nothing was changed: {error}");
             keep_but(present, &[not_paused(), Finding::no(Type::Ready, reason, message)])
         }
@@ -129,7 +125,7 @@ fn keep_but(present: &TelemetryProfileStatus, replaced: &[Finding]) -> Vec<Findi
     let kept = Type::ALL.into_iter().filter(|kind| replaced.iter().all(|finding| finding.kind != *kind));
     let kept = kept.filter_map(|kind| {
         let old = value_of(&present.conditions, kind)?;
-        let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == old.reason)?;
+        let reason = Reason::named(&old.reason)?;
         Some(Finding { kind, status: old.status, reason, message: old.message.clone() })
     });
     kept.chain(replaced.iter().cloned()).collect()

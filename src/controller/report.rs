@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
@@ -40,10 +40,7 @@ pub(super) async fn undecodable(
     stored: &StoredProfile,
     error: &str,
 ) -> Result<(), ReconcileError> {
-    let resource = kube::core::ApiResource::erase::<TelemetryProfile>(&());
-    let namespace = stored.namespace().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let live = api.get_opt(&stored.name_any()).await.map_err(ReconcileError::Status)?;
+    let live = profiles(context, stored).get_opt(&stored.name_any()).await.map_err(ReconcileError::Status)?;
     let Some(live) = live else { return Ok(()) };
     let present = serde_json::from_value(live.data["status"].clone()).unwrap_or_default();
     let generation = stored.meta().generation.unwrap_or_default();
@@ -71,6 +68,13 @@ async fn write<K: Resource<DynamicType = ()>>(
     .await
 }
 
+/// The profiles in the object's namespace, without their type: what is undecodable has a status, too.
+fn profiles<K: Resource<DynamicType = ()>>(context: &Context, object: &K) -> Api<DynamicObject> {
+    let resource = ApiResource::erase::<TelemetryProfile>(&());
+    let namespace = object.meta().namespace.clone().unwrap_or_default();
+    Api::namespaced_with(context.client.clone(), &namespace, &resource)
+}
+
 /// RFC 3339 with whole seconds, as Kubernetes writes times.
 fn now() -> String {
     DateTimePrinter::new().precision(Some(0)).timestamp_to_string(&Timestamp::now())
@@ -81,9 +85,7 @@ async fn patch<K: Resource<DynamicType = ()>>(
     object: &K,
     next: &TelemetryProfileStatus,
 ) -> Result<(), kube::Error> {
-    let resource = kube::core::ApiResource::erase::<TelemetryProfile>(&());
-    let namespace = object.meta().namespace.clone().unwrap_or_default();
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    let api = profiles(context, object);
     let name = object.meta().name.clone().unwrap_or_default();
     let body = json!({
         "apiVersion": API_VERSION,

@@ -7,7 +7,7 @@ use kube::runtime::reflector::Store;
 
 use super::StoredProfile;
 use crate::observe::Capabilities;
-use crate::profile::ConditionStatus;
+use crate::profile::{ConditionStatus, GROUP, PLURAL};
 use crate::status;
 
 /// What the HTTP server may see of the controller.
@@ -29,7 +29,7 @@ impl View {
     pub fn waiting_for(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         if !self.profiles_served() {
-            waiting.push("the CustomResourceDefinition telemetryprofiles.telemetry-operator.dev".to_owned());
+            waiting.push(format!("the CustomResourceDefinition {PLURAL}.{GROUP}"));
         }
         if self.stores().len() < self.scopes {
             waiting.push("the first list of profiles".to_owned());

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelValue, yes};
+use super::{HTTP_URL, LabelValue, yes};
 
 /// Traces: sampling, protocols and the back end.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -235,7 +235,7 @@ pub struct Logs {
     #[schemars(
         length(min = 8, max = 253),
         regex(
-            pattern = r"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9_./~]*)?$"
+            pattern = HTTP_URL
         )
     )]
     pub endpoint: Option<String>,

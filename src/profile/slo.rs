@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
+use kube::core::Rule;
 use serde::{Deserialize, Serialize};
 
-use super::{ShortText, yes};
+use super::{HTTP_URL, ShortText, yes};
 
 /// One service level objective.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -95,8 +96,7 @@ pub struct SloAlerting {
     /// Labels added to the alerts of this SLO, before `alerting.labels`.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 63 && k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !k.startsWith('__') && !(k in ['alertname', 'namespace', 'severity', 'slo', 'slo_tier', 'telemetry_profile', 'service']))")
-        .message("a key is not a Prometheus label name, or the operator sets this label itself: use [a-zA-Z_][a-zA-Z0-9_]*, but not alertname, namespace, severity, slo, slo_tier, telemetry_profile or service"))]
+    #[x_kube(validation = alert_label_names())]
     pub labels: BTreeMap<String, ShortText>,
 }
 
@@ -113,18 +113,25 @@ pub struct Alerting {
     /// Labels, for example `team: exports`.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(validation = Rule::new("self.all(k, k.size() <= 63 && k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !k.startsWith('__') && !(k in ['alertname', 'namespace', 'severity', 'slo', 'slo_tier', 'telemetry_profile', 'service']))")
-        .message("a key is not a Prometheus label name, or the operator sets this label itself: use [a-zA-Z_][a-zA-Z0-9_]*, but not alertname, namespace, severity, slo, slo_tier, telemetry_profile or service"))]
+    #[x_kube(validation = alert_label_names())]
     pub labels: BTreeMap<String, ShortText>,
     /// Start of the alerts' `runbook_url`; the alert's name in lower case is added to it.
     #[serde(default, rename = "runbookBaseURL", skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 8, max = 253),
         regex(
-            pattern = r"^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9_./~]*)?$"
+            pattern = HTTP_URL
         )
     )]
     pub runbook_base_url: Option<String>,
+}
+
+/// Labels of alerts: what Prometheus takes, and what the operator does not set itself.
+fn alert_label_names() -> Rule {
+    Rule::new(
+        "self.all(k, k.size() <= 63 && k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !k.startsWith('__') && !(k in ['alertname', 'namespace', 'severity', 'slo', 'slo_tier', 'telemetry_profile', 'service']))",
+    )
+    .message("a key is not a Prometheus label name, or the operator sets this label itself: use [a-zA-Z_][a-zA-Z0-9_]*, but not alertname, namespace, severity, slo, slo_tier, telemetry_profile or service")
 }
 
 fn thirty_days() -> String {

@@ -129,6 +129,12 @@ impl Reason {
         Self::InjectionUnsupported,
     ];
 
+    /// The reason that is written so, if it is one of ours.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The reason as status writes it: its own name.
     #[must_use]
     pub fn as_str(self) -> String {

@@ -235,6 +235,42 @@ pub async fn observed(client: &Client, namespace: &str, name: &str) -> Telemetry
     .await
 }
 
+/// Applies the profile `trakt`, waits until the operator has dealt with it and writes nothing more.
+pub async fn settle(cluster: &Cluster, client: &Client, namespace: &str, spec: Value) {
+    apply_profile(client, namespace, "trakt", spec).await;
+    observed(client, namespace, "trakt").await;
+    cluster.quiet(&[namespace]).await;
+}
+
+/// Waits until a condition of the profile `trakt` has this status.
+pub async fn wait_for_condition(
+    client: &Client,
+    namespace: &str,
+    kind: &str,
+    status: &str,
+    deadline: Duration,
+) {
+    let api = profiles(client, namespace);
+    eventually_within(&format!("{kind} to be {status}"), deadline, || async {
+        let profile = api.get("trakt").await.map_err(|error| error.to_string())?;
+        let found = condition(&profile, kind);
+        if found.0 == status { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+}
+
+/// Waits until these children are there and those are gone; "within a minute" is promised for everything.
+pub async fn wait_for_children(client: &Client, namespace: &str, present: &[&str], absent: &[&str]) {
+    let what = format!("{present:?} to be there and {absent:?} to be gone");
+    eventually_within(&what, Duration::from_secs(60), || async {
+        let found = children(client, namespace).await;
+        let ok = present.iter().all(|child| found.contains_key(*child))
+            && absent.iter().all(|child| !found.contains_key(*child));
+        if ok { Ok(()) } else { Err(format!("{:?}", found.keys())) }
+    })
+    .await;
+}
+
 /// Status, reason and message of a condition.
 pub fn condition(profile: &TelemetryProfile, kind: &str) -> (String, String, String) {
     let conditions = profile.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

@@ -114,21 +114,6 @@ async fn when_the_foreign_object_goes_its_place_is_taken() {
     let profile = observed(&client, &namespace, "trakt").await;
     assert_eq!(condition(&profile, "Conflicted").0, "True");
     services.delete("trakt-collector", &Default::default()).await.expect("the foreign Service is deleted");
-    eventually("the Service of the profile", || {
-        let services = services.clone();
-        async move {
-            let service = services.get_opt("trakt-collector").await.map_err(|error| error.to_string())?;
-            service.map(|_| ()).ok_or_else(|| "no Service".to_owned())
-        }
-    })
-    .await;
-    eventually("Conflicted to be False", || {
-        let api = profiles(&client, &namespace);
-        async move {
-            let profile = api.get("trakt").await.map_err(|error| error.to_string())?;
-            let found = condition(&profile, "Conflicted");
-            if found.0 == "False" { Ok(()) } else { Err(format!("{found:?}")) }
-        }
-    })
-    .await;
+    wait_for_children(&client, &namespace, &["Service/trakt-collector"], &[]).await;
+    wait_for_condition(&client, &namespace, "Conflicted", "False", DEADLINE).await;
 }

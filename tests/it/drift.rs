@@ -144,9 +144,7 @@ async fn a_hundred_random_drifts_are_repaired() {
     let operator = cluster.operator(&[&namespace], &[]);
     let mut spec = full_spec();
     spec["collector"] = json!({"autoscaling": {"min": 2, "max": 4}});
-    apply_profile(&client, &namespace, "trakt", spec).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec).await;
     let wanted = children(&client, &namespace).await;
     let kinds: std::collections::BTreeSet<_> =
         wanted.keys().map(|reference| parse_reference(reference).0).collect();

@@ -21,9 +21,7 @@ async fn an_edit_changes_exactly_what_it_concerns() {
     let namespace = cluster.namespace("edit").await;
     let _operator = cluster.operator(&[&namespace], &[]);
     let mut spec = full_spec();
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec.clone()).await;
 
     type Edit = fn(&mut Value);
     let edits: [(&str, Edit, &[&str]); 8] = [
@@ -81,9 +79,7 @@ async fn an_edit_changes_exactly_what_it_concerns() {
     for (what, edit, expected) in edits {
         let before = versions(&client, &namespace).await;
         edit(&mut spec);
-        apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-        observed(&client, &namespace, "trakt").await;
-        cluster.quiet(&[&namespace]).await;
+        settle(cluster, &client, &namespace, spec.clone()).await;
         let mut found = changed(&before, &versions(&client, &namespace).await);
         let mut expected: Vec<_> = expected.iter().map(|reference| (*reference).to_owned()).collect();
         found.sort();
@@ -129,19 +125,7 @@ async fn a_refused_child_is_named_and_does_not_stop_the_others() {
 
     let output = output(cluster.plane.kubectl(["-n", &namespace, "delete", "resourcequota", "none"]));
     assert!(output.contains("deleted"), "{output}");
-    eventually("the volume after the quota has gone", || {
-        let client = client.clone();
-        let namespace = namespace.clone();
-        async move {
-            let made = children(&client, &namespace).await;
-            if made.contains_key("PersistentVolumeClaim/trakt-jaeger") {
-                Ok(())
-            } else {
-                Err(format!("{:?}", made.keys()))
-            }
-        }
-    })
-    .await;
+    wait_for_children(&client, &namespace, &["PersistentVolumeClaim/trakt-jaeger"], &[]).await;
 }
 
 /// From a fixed number to an autoscaler: the present number stays, and whatever the autoscaler writes is left alone.
@@ -162,9 +146,7 @@ async fn an_autoscaler_keeps_its_replicas() {
     };
     assert_eq!(replicas().await, Some(3));
     spec["collector"] = json!({"autoscaling": {"min": 2, "max": 9}});
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec.clone()).await;
     assert_eq!(replicas().await, Some(3), "the number stays while it is handed over");
 
     // The autoscaler itself needs metrics of running pods; what it does is a write to the scale subresource.
@@ -172,9 +154,7 @@ async fn an_autoscaler_keeps_its_replicas() {
     cluster.quiet(&[&namespace]).await;
     // An edit that applies the Deployment again must not take the number back.
     spec["traces"] = json!({"sampling": {"ratio": "0.1"}});
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec.clone()).await;
     assert_eq!(replicas().await, Some(7));
 
     spec["collector"] = json!({"replicas": 2});
@@ -230,9 +210,7 @@ spec: {{policyName: {namespace}}}
     })
     .await;
     let _operator = cluster.operator(&[&namespace], &[]);
-    apply_profile(&client, &namespace, "trakt", minimal_spec()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, minimal_spec()).await;
     let live = deployments.get("trakt-collector").await.expect("the Deployment");
     assert_eq!(live.data["spec"]["revisionHistoryLimit"], 7, "the policy's value stands");
 }

@@ -10,26 +10,10 @@ use testbed::Part;
 use crate::common::*;
 use crate::{conflicts, drift};
 
-/// "Within a minute" is promised.
-const MINUTE: Duration = Duration::from_secs(60);
-
 fn crd(plural: &str) -> String {
     let folder = testbed::path(Part::PrometheusOperatorCrds).expect("the CRDs");
     let file = Path::new(&folder).join(format!("monitoring.coreos.com_{plural}.yaml"));
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-async fn wait_for(client: &kube::Client, namespace: &str, present: &[&str], absent: &[&str]) {
-    eventually_within(&format!("{present:?} to be there and {absent:?} to be gone"), MINUTE, || {
-        let (client, namespace) = (client.clone(), namespace.to_owned());
-        async move {
-            let found = children(&client, &namespace).await;
-            let ok = present.iter().all(|child| found.contains_key(*child))
-                && absent.iter().all(|child| !found.contains_key(*child));
-            if ok { Ok(()) } else { Err(format!("{:?}", found.keys())) }
-        }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,12 +27,12 @@ async fn kinds_that_appear_are_used_and_kinds_that_vanish_are_left() {
     apply_profile(&client, &namespace, "trakt", spec.clone()).await;
     let objects = ["ServiceMonitor/trakt-collector", "PodMonitor/trakt-metrics", "PrometheusRule/trakt-slo"];
     let files = ["ConfigMap/trakt-metrics", "ConfigMap/trakt-slo"];
-    wait_for(&client, &namespace, &files, &[]).await;
+    wait_for_children(&client, &namespace, &files, &[]).await;
 
     for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
         cluster.plane.apply(&crd(plural)).expect("the CRD is accepted");
     }
-    wait_for(&client, &namespace, &objects, &files).await;
+    wait_for_children(&client, &namespace, &objects, &files).await;
     let profile = observed(&client, &namespace, "trakt").await;
     let effective = profile.status.expect("a status").effective.expect("effective settings");
     assert_eq!(
@@ -60,14 +44,14 @@ async fn kinds_that_appear_are_used_and_kinds_that_vanish_are_left() {
     for reference in objects {
         let (kind, name) = parse_reference(reference);
         child_api(&client, &namespace, kind).delete(&name, &Default::default()).await.expect("deleted");
-        wait_for(&client, &namespace, &[reference], &[]).await;
+        wait_for_children(&client, &namespace, &[reference], &[]).await;
     }
     cluster.quiet(&[&namespace]).await;
 
     for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
         output(cluster.plane.kubectl(["delete", "crd", &format!("{plural}.monitoring.coreos.com")]));
     }
-    wait_for(&client, &namespace, &files, &objects).await;
+    wait_for_children(&client, &namespace, &files, &objects).await;
     cluster.quiet(&[&namespace]).await;
     let profile = observed(&client, &namespace, "trakt").await;
     assert_ne!(condition(&profile, "Ready").1, "ApplyFailed");
@@ -159,9 +143,7 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
     cluster.quiet(&[&namespace]).await;
     let before = versions(&client, &namespace).await;
     spec["service"]["version"] = json!("2.0.0");
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(&cluster, &client, &namespace, spec.clone()).await;
     let after = versions(&client, &namespace).await;
     for reference in &optional {
         assert_eq!(before.get(reference), after.get(reference), "{reference} does not depend on the version");

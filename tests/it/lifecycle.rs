@@ -15,22 +15,12 @@ async fn a_paused_profile_is_left_alone() {
     let namespace = cluster.namespace("pause").await;
     let _operator = cluster.operator(&[&namespace], &[]);
     let mut spec = minimal_spec();
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec.clone()).await;
 
     spec["paused"] = json!(true);
     spec["traces"] = json!({"sampling": {"ratio": "0.1"}});
     apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    eventually("the condition Paused", || {
-        let api = profiles(&client, &namespace);
-        async move {
-            let profile = api.get("trakt").await.map_err(|error| error.to_string())?;
-            let found = condition(&profile, "Paused");
-            if found.0 == "True" { Ok(()) } else { Err(format!("{found:?}")) }
-        }
-    })
-    .await;
+    wait_for_condition(&client, &namespace, "Paused", "True", DEADLINE).await;
     cluster.quiet(&[&namespace]).await;
     let writes = cluster.operator_writes(&[&namespace]);
     let (kind, name) = parse_reference("Service/trakt-collector");
@@ -40,18 +30,7 @@ async fn a_paused_profile_is_left_alone() {
 
     spec["paused"] = json!(false);
     apply_profile(&client, &namespace, "trakt", spec).await;
-    eventually("the Service again", || {
-        let (client, namespace) = (client.clone(), namespace.clone());
-        async move {
-            let found = children(&client, &namespace).await;
-            if found.contains_key("Service/trakt-collector") {
-                Ok(())
-            } else {
-                Err(format!("{:?}", found.keys()))
-            }
-        }
-    })
-    .await;
+    wait_for_children(&client, &namespace, &["Service/trakt-collector"], &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,9 +128,7 @@ async fn a_profile_that_is_wrong_in_meaning_changes_nothing_and_recovers() {
     let namespace = cluster.namespace("wrong").await;
     let operator = cluster.operator(&[&namespace], &[]);
     let mut spec = full_spec();
-    apply_profile(&client, &namespace, "trakt", spec.clone()).await;
-    observed(&client, &namespace, "trakt").await;
-    cluster.quiet(&[&namespace]).await;
+    settle(cluster, &client, &namespace, spec.clone()).await;
     let before = children(&client, &namespace).await;
     spec["slos"][0]["ratio"]["total"] = json!("rate(x[5m])");
     apply_profile(&client, &namespace, "trakt", spec.clone()).await;
@@ -200,20 +177,6 @@ async fn ready_follows_the_workloads() {
     apply_profile(&client, &namespace, "trakt", minimal_spec()).await;
     let profile = observed(&client, &namespace, "trakt").await;
     assert_eq!(condition(&profile, "Ready").1, "PodsStarting");
-    let wait = |expected: &'static str| {
-        let api = profiles(&client, &namespace);
-        async move {
-            eventually_within(&format!("Ready to be {expected}"), Duration::from_secs(30), || {
-                let api = api.clone();
-                async move {
-                    let profile = api.get("trakt").await.map_err(|error| error.to_string())?;
-                    let found = condition(&profile, "Ready");
-                    if found.0 == expected { Ok(()) } else { Err(format!("{found:?}")) }
-                }
-            })
-            .await;
-        }
-    };
     // The Deployment controller counts pods: make them ready, as a kubelet would.
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(client.clone(), &namespace);
     let set_ready = |value: &'static str| {
@@ -237,7 +200,7 @@ async fn ready_follows_the_workloads() {
         }
     };
     set_ready("True").await;
-    wait("True").await;
+    wait_for_condition(&client, &namespace, "Ready", "True", Duration::from_secs(30)).await;
     set_ready("False").await;
-    wait("False").await;
+    wait_for_condition(&client, &namespace, "Ready", "False", Duration::from_secs(30)).await;
 }
