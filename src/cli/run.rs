@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kube::{Client, Config};
-use telemetry::{LogFormat, Telemetry, TelemetryConfig};
+use telemetry::{TelemetryConfig, TelemetryManager};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -32,8 +32,9 @@ pub struct RunArgs {
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// OTLP gRPC endpoint for the operator's own traces, for example http://jaeger:4317. Left out: none are sent.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    /// OTLP endpoint for the operator's own traces and logs, for example http://collector:4317. Left out: none are sent.
+    /// The standard OTEL_* variables go before it.
+    #[arg(long)]
     otlp_endpoint: Option<String>,
     /// What is logged, for example info or telemetry_operator=debug,info.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
@@ -92,16 +93,17 @@ pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
         .build()
         .map_err(RunError::Runtime)?;
     runtime.block_on(async {
-        let telemetry = telemetry::init(&TelemetryConfig {
+        let telemetry = TelemetryManager::new(TelemetryConfig {
             service_name: env!("CARGO_PKG_NAME").to_owned(),
             service_version: env!("CARGO_PKG_VERSION").to_owned(),
-            otlp_endpoint: args.otlp_endpoint.clone(),
+            jaeger_endpoint: args.otlp_endpoint.clone(),
+            // The operator's own server answers for /metrics: only it knows the profiles.
+            prometheus_enabled: false,
+            structured_format: args.log_format == Format::Json,
             log_filter: args.log_filter.clone(),
-            log_format: match args.log_format {
-                Format::Json => LogFormat::Json,
-                Format::Text => LogFormat::Text,
-            },
+            ..TelemetryConfig::default()
         })?;
+        telemetry.install_global()?;
         let result = operate(args, &telemetry).await;
         if let Err(error) = &result {
             tracing::error!(%error, "the operator ends");
@@ -114,7 +116,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
     })
 }
 
-async fn operate(args: RunArgs, telemetry: &Telemetry) -> Result<(), RunError> {
+async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunError> {
     let stop = stop_signal()?;
     let client = Client::try_from(Config::infer().await?)?;
     let metrics = Metrics::new(telemetry.registry())?;

@@ -1,23 +1,30 @@
-//! Everything that can go wrong between [`init`](crate::init) and [`shutdown`](crate::Telemetry::shutdown).
+//! Everything that can go wrong between [`TelemetryManager::new`](crate::TelemetryManager::new) and
+//! [`shutdown`](crate::TelemetryManager::shutdown). No network.
 
+use std::error::Error;
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use crate::config::ConfigError;
 
 /// Why telemetry could not be set up, or could not be ended in good order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    /// The OTLP endpoint is not one that spans can be sent to.
-    #[error("OTLP endpoint `{endpoint}`: {reason}; it must look like http://127.0.0.1:4317")]
-    Endpoint {
-        /// The endpoint as it was given.
-        endpoint: String,
-        /// What is wrong with it.
-        reason: String,
+    /// The configuration, or an `OTEL_*` variable, says something that cannot be meant.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The port of `/metrics` and health cannot be listened on.
+    #[error("cannot serve /metrics on {address}: {reason}; {}", remedy(.reason))]
+    Port {
+        /// Where it was tried.
+        address: SocketAddr,
+        /// What the system says.
+        reason: io::Error,
     },
-    /// An OTLP endpoint was given, but there is no tokio runtime that could carry the connection.
-    #[error("an OTLP exporter can only be set up inside a tokio runtime")]
-    NoRuntime,
-    /// The exporter refuses its settings, for example an `OTEL_EXPORTER_OTLP_*` variable.
+    /// An exporter refuses its settings, for example an `OTEL_EXPORTER_OTLP_*` variable.
     #[error(transparent)]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
     /// A directive of the log filter cannot be read.
@@ -31,19 +38,72 @@ pub enum TelemetryError {
     /// A metric of this crate could not be registered.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// A part of the OpenTelemetry SDK could not be set up.
+    #[error("OpenTelemetry SDK: {0}")]
+    Sdk(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// The thread that carries the connections could not be started.
+    #[error("cannot start the thread of telemetry: {0}")]
+    Runtime(io::Error),
     /// This process has a global `tracing` subscriber already; there can be only one.
     #[error("telemetry is set up already in this process")]
     AlreadyInitialized,
-    /// Spans were still waiting when the deadline of the shutdown came.
-    #[error("telemetry was not flushed within {0:?}; the spans still waiting are lost")]
+    /// Spans or log records were still waiting when the deadline of the shutdown came.
+    #[error("telemetry was not flushed within {0:?}; what was still waiting is lost")]
     ShutdownTimeout(Duration),
     /// The shutdown sent what was waiting, but the endpoint did not take it.
-    #[error("{count} spans were lost at shutdown: the OTLP endpoint did not take them")]
-    SpansLost {
+    #[error(
+        "{spans} spans and {log_records} log records were lost at shutdown: the OTLP endpoint did not take them"
+    )]
+    Lost {
         /// How many spans.
-        count: u64,
+        spans: u64,
+        /// How many log records.
+        log_records: u64,
     },
-    /// The tracer provider could not be shut down.
-    #[error("shutdown of the tracer provider: {0}")]
+    /// A provider could not be shut down.
+    #[error("shutdown of telemetry: {0}")]
     Shutdown(String),
+}
+
+/// What to change so that the port can be had.
+fn remedy(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: change OTEL_EXPORTER_PROMETHEUS_HOST"
+        }
+        _ => "choose another port: `[telemetry.metrics] prometheus_port`, or OTEL_EXPORTER_PROMETHEUS_PORT",
+    }
+}
+
+/// An error and its causes in one line. One that cannot be formatted is marked as such.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut chain = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let colon = if chain.is_empty() { "" } else { ": " };
+        if write!(chain, "{colon}{error}").is_err() {
+            chain.push_str("<not formattable>");
+        }
+        next = error.source();
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_had_comes_with_what_to_change() {
+        for (kind, wanted) in [
+            (io::ErrorKind::AddrInUse, ["prometheus_port", "OTEL_EXPORTER_PROMETHEUS_PORT"]),
+            (io::ErrorKind::AddrNotAvailable, ["10.0.0.9:8081", "OTEL_EXPORTER_PROMETHEUS_HOST"]),
+        ] {
+            let address = SocketAddr::from(([10, 0, 0, 9], 8081));
+            let error = TelemetryError::Port { address, reason: kind.into() }.to_string();
+            for part in wanted {
+                assert!(error.contains(part), "{part} is not in: {error}");
+            }
+        }
+    }
 }

@@ -1,108 +1,122 @@
-//! In: batches of ended spans. Out: the same over OTLP gRPC, counted by result. Talks to the endpoint, never
-//! blocks the code that makes spans: the SDK calls the exporter from a thread of its own, behind a bounded
-//! queue.
+//! In: batches of ended spans and of log records. Out: the same over OTLP, gRPC or HTTP, counted by result. Talks to the
+//! endpoint, never blocks the code that makes spans and log lines: the SDK calls the exporters from threads of its own,
+//! behind bounded queues (`OTEL_BSP_*`, `OTEL_BLRP_*`). What a full queue turns away the SDK does not tell; it is in no
+//! counter.
 //!
-//! An endpoint that is away costs the spans and nothing else. The SDK's own log lines are compiled out (they
-//! would come once per batch for as long as it lasts); here one warning says when it begins, one line when it
-//! is over, and each lost batch is a line at debug. The counter goes on counting either way.
+//! | module | what it holds |
+//! |---|---|
+//! | `account` | counters, and the lines that say when an outage begins and ends |
+//! | `connection` | the gRPC channel and the HTTP client |
+//! | `size` | how much of a batch fits into one request |
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+mod account;
+mod connection;
+mod size;
+#[cfg(test)]
+mod tests;
 
-use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::logs::{LogBatch, LogExporter};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use tonic::transport::{Channel, Endpoint};
+use tokio::runtime::Handle;
 
+use crate::endpoint::{OtlpEndpoint, Protocol};
 use crate::error::TelemetryError;
 
-/// One batch, all retries together. Also what a shutdown may have to wait for before its own batch is sent.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Where packets are dropped and not refused, the kernel would go on trying for minutes.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use account::Account;
+pub(crate) use account::{ExportCounters, Signal};
+use connection::HttpClient;
+pub(crate) use size::FIELD;
+#[cfg(test)]
+pub(crate) use size::of_record as size_of_record;
 
-/// Spans handed to the exporter, by result.
-#[derive(Clone, Debug)]
-pub(crate) struct ExportCounters {
-    delivered: IntCounter,
-    failed: IntCounter,
-}
+/// One batch, all requests and retries together. Also what a shutdown may have to wait for before its own batch is sent.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-impl ExportCounters {
-    pub(crate) fn register(registry: &Registry) -> Result<Self, TelemetryError> {
-        let spans = IntCounterVec::new(
-            Opts::new(
-                "telemetry_exported_spans_total",
-                "Spans handed to the OTLP exporter, by result, without those that a full queue turned away",
-            ),
-            &["result"],
-        )?;
-        registry.register(Box::new(spans.clone()))?;
-        Ok(Self {
-            delivered: spans.with_label_values(&["delivered"]),
-            failed: spans.with_label_values(&["failed"]),
-        })
-    }
-
-    pub(crate) fn failed(&self) -> u64 {
-        self.failed.get()
-    }
-}
-
-/// The OTLP exporter, with an account of what became of the spans.
+/// Sends spans.
 #[derive(Debug)]
-pub(crate) struct OtlpExporter {
+pub(crate) struct OtlpSpans {
     otlp: opentelemetry_otlp::SpanExporter,
-    endpoint: String,
-    counters: ExportCounters,
-    failing: AtomicBool,
+    link: Link,
 }
 
-impl OtlpExporter {
-    /// Checks the endpoint and makes the exporter; connects when the first batch is sent, not now.
-    pub(crate) fn new(endpoint: &str, counters: ExportCounters) -> Result<Self, TelemetryError> {
-        let otlp = opentelemetry_otlp::SpanExporter::builder()
+/// Sends log records.
+#[derive(Debug)]
+pub(crate) struct OtlpLogs {
+    otlp: opentelemetry_otlp::LogExporter,
+    link: Link,
+}
+
+/// Makes the exporter of spans; it connects when the first batch is sent, not now.
+pub(crate) fn span_exporter(
+    endpoint: &OtlpEndpoint,
+    counters: &ExportCounters,
+    background: &Handle,
+) -> Result<OtlpSpans, TelemetryError> {
+    let mut link = Link::new(Signal::Spans, endpoint, counters, background);
+    let builder = opentelemetry_otlp::SpanExporter::builder();
+    let otlp = match endpoint.protocol {
+        Protocol::Grpc => builder
             .with_tonic()
-            .with_channel(channel(endpoint)?)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build()?;
-        Ok(Self { otlp, endpoint: endpoint.to_owned(), counters, failing: AtomicBool::new(false) })
-    }
-
-    fn account(&self, spans: u64, result: &OTelSdkResult) {
-        let endpoint = self.endpoint.as_str();
-        match result {
-            Ok(()) => {
-                self.counters.delivered.inc_by(spans);
-                if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(endpoint, "the OTLP endpoint takes spans again");
-                }
-            }
-            Err(error) => {
-                self.counters.failed.inc_by(spans);
-                if self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::debug!(endpoint, spans, %error, "a batch of spans is lost");
-                } else {
-                    tracing::warn!(
-                        endpoint,
-                        spans,
-                        %error,
-                        "the OTLP endpoint does not take spans; they are lost until it does"
-                    );
-                }
-            }
-        }
-    }
+            .with_channel(connection::channel(&endpoint.url, background)?)
+            .with_timeout(link.timeout)
+            .build(),
+        Protocol::HttpProtobuf => builder
+            .with_http()
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .with_shared_http_client(link.http_client())
+            .with_endpoint(&endpoint.url)
+            .with_timeout(link.timeout)
+            .build(),
+    }?;
+    Ok(OtlpSpans { otlp, link })
 }
 
-impl SpanExporter for OtlpExporter {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len() as u64;
-        let result = self.otlp.export(batch).await;
-        self.account(spans, &result);
-        result
+/// Makes the exporter of log records; it connects when the first batch is sent, not now.
+pub(crate) fn log_exporter(
+    endpoint: &OtlpEndpoint,
+    counters: &ExportCounters,
+    background: &Handle,
+) -> Result<OtlpLogs, TelemetryError> {
+    let mut link = Link::new(Signal::LogRecords, endpoint, counters, background);
+    let builder = opentelemetry_otlp::LogExporter::builder();
+    let otlp = match endpoint.protocol {
+        Protocol::Grpc => builder
+            .with_tonic()
+            .with_channel(connection::channel(&endpoint.url, background)?)
+            .with_timeout(link.timeout)
+            .build(),
+        Protocol::HttpProtobuf => builder
+            .with_http()
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .with_shared_http_client(link.http_client())
+            .with_endpoint(&endpoint.url)
+            .with_timeout(link.timeout)
+            .build(),
+    }?;
+    Ok(OtlpLogs { otlp, link })
+}
+
+impl SpanExporter for OtlpSpans {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        let deadline = Instant::now() + self.link.timeout;
+        let mut outcome = Ok(());
+        while !batch.is_empty() {
+            let rest = batch.split_off(size::of_request(batch.iter().map(size::of_span)));
+            let part = std::mem::replace(&mut batch, rest);
+            let sent = self.link.send(part.len(), deadline, self.otlp.export(part)).await;
+            outcome = outcome.and(sent);
+        }
+        outcome
+    }
+
+    fn shutdown(&self) -> OTelSdkResult {
+        self.otlp.shutdown()
     }
 
     fn set_resource(&mut self, resource: &Resource) {
@@ -110,115 +124,89 @@ impl SpanExporter for OtlpExporter {
     }
 }
 
-fn channel(endpoint: &str) -> Result<Channel, TelemetryError> {
-    let refuse = |reason: String| TelemetryError::Endpoint { endpoint: endpoint.to_owned(), reason };
-    let parsed = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-        refuse(format!("not a URL{cause}"))
-    })?;
-    if let Some(reason) = objection(endpoint, &parsed) {
-        return Err(refuse(reason.to_owned()));
+impl LogExporter for OtlpLogs {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        let deadline = Instant::now() + self.link.timeout;
+        let records: Vec<_> = batch.iter().collect();
+        let mut records = records.as_slice();
+        let mut outcome = Ok(());
+        while !records.is_empty() {
+            let (part, rest) =
+                records.split_at(size::of_request(records.iter().map(|(record, _)| size::of_record(record))));
+            records = rest;
+            let sent = self.link.send(part.len(), deadline, self.otlp.export(LogBatch::new(part))).await;
+            outcome = outcome.and(sent);
+        }
+        outcome
     }
-    // The channel starts a task at once, and panics where there is nothing to run it.
-    tokio::runtime::Handle::try_current().map_err(|_| TelemetryError::NoRuntime)?;
-    Ok(parsed.connect_timeout(CONNECT_TIMEOUT).timeout(EXPORT_TIMEOUT).connect_lazy())
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.otlp.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.otlp.set_resource(resource);
+    }
 }
 
-/// What would only show at the first export, or never.
-fn objection(endpoint: &str, parsed: &Endpoint) -> Option<&'static str> {
-    let uri = parsed.uri();
-    let host = uri.host().unwrap_or_default();
-    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    if endpoint.starts_with("https://") {
-        return Some("TLS is not supported, spans are sent in plaintext gRPC");
-    }
-    if !endpoint.starts_with("http://") {
-        return Some("the scheme http:// is missing");
-    }
-    if authority.contains('@') {
-        return Some("it contains a user or a password, which OTLP has no use for");
-    }
-    if host.is_empty() {
-        return Some("the host is missing");
-    }
-    if authority.len() > host.len() && uri.port_u16().is_none_or(|port| port == 0) {
-        return Some("the port is not a number from 1 to 65535");
-    }
-    if uri.path() != "/" || uri.query().is_some() {
-        return Some("a path belongs to OTLP over HTTP, OTLP over gRPC takes a host and a port");
-    }
-    None
+/// What both exporters know about their way to the endpoint.
+#[derive(Debug)]
+struct Link {
+    account: Account,
+    background: Handle,
+    timeout: Duration,
+    http: Option<Arc<HttpClient>>,
 }
 
-#[cfg(test)]
-mod tests {
-    use opentelemetry_sdk::error::OTelSdkError;
-
-    use super::*;
-    use crate::fixture::Recorder;
-
-    fn refusal(endpoint: &str) -> String {
-        match channel(endpoint) {
-            Err(error @ TelemetryError::Endpoint { .. }) => error.to_string(),
-            other => panic!("`{endpoint}` was not refused: {other:?}"),
-        }
+impl Link {
+    fn new(signal: Signal, endpoint: &OtlpEndpoint, counters: &ExportCounters, background: &Handle) -> Self {
+        let timeout = timeout(signal, |name| std::env::var(name).ok());
+        let account = Account::new(signal, endpoint.url.clone(), counters);
+        Self { account, background: background.clone(), timeout, http: None }
     }
 
-    #[tokio::test]
-    async fn a_bad_endpoint_is_named_with_its_fault() {
-        for (endpoint, fault) in [
-            ("", "not a URL"),
-            ("not a url", "not a URL"),
-            ("http://", "not a URL"),
-            ("jaeger:4317", "the scheme http:// is missing"),
-            ("unix:///run/otlp", "the scheme http:// is missing"),
-            ("https://jaeger:4317", "TLS is not supported"),
-            ("http://:4317", "the host is missing"),
-            ("http://jaeger:70000", "the port is not a number"),
-            ("http://jaeger:0", "the port is not a number"),
-            ("http://[::1]:x", "the port is not a number"),
-            ("http://me:secret@jaeger:4317", "a user or a password"),
-            ("http://jaeger:4318/v1/traces", "a path belongs to OTLP over HTTP"),
-            ("http://jaeger:4317?x=1", "a path belongs to OTLP over HTTP"),
-        ] {
-            let refusal = refusal(endpoint);
-            assert!(refusal.contains(fault), "`{endpoint}`: wanted `{fault}` in: {refusal}");
-            assert!(refusal.contains(&format!("`{endpoint}`")), "the endpoint is not named in: {refusal}");
-        }
+    fn http_client(&mut self) -> Arc<HttpClient> {
+        let client = HttpClient::new(self.background.clone(), self.timeout);
+        Arc::clone(self.http.insert(Arc::new(client)))
     }
 
-    #[tokio::test]
-    async fn a_good_endpoint_is_taken() {
-        for endpoint in
-            ["http://127.0.0.1:4317", "http://jaeger.tracing.svc:4317/", "http://[::1]:4317", "http://otlp"]
-        {
-            assert!(channel(endpoint).is_ok(), "`{endpoint}` was refused: {:?}", channel(endpoint));
-        }
+    /// Waits for one request with `items` in it, and counts them by what became of it.
+    ///
+    /// The exporters of OTLP check their own time-out between two attempts only, so one that hangs is ended here. The clock
+    /// is a task in the background, which has a runtime; the thread that waits has none.
+    async fn send(
+        &self,
+        items: usize,
+        deadline: Instant,
+        request: impl Future<Output = OTelSdkResult>,
+    ) -> OTelSdkResult {
+        let mut alarm = self.background.spawn(async move { tokio::time::sleep_until(deadline.into()).await });
+        let result = tokio::select! {
+            biased;
+            _ = &mut alarm => Err(OTelSdkError::Timeout(self.timeout)),
+            result = request => result,
+        };
+        alarm.abort();
+        let result = match result {
+            // Whatever the error says, it comes from the end of the background, which takes no more tasks.
+            Err(_) if self.background.spawn(async {}).await.is_err() => Err(OTelSdkError::AlreadyShutdown),
+            result => result,
+        };
+        let cause = self.http.as_ref().and_then(|client| client.take_failure());
+        self.account.enter(items as u64, &result, cause.as_deref());
+        result
     }
+}
 
-    #[tokio::test]
-    async fn an_outage_is_reported_when_it_begins_and_when_it_ends() {
-        let registry = Registry::new();
-        let counters = ExportCounters::register(&registry).unwrap();
-        let exporter = OtlpExporter::new("http://127.0.0.1:4317", counters).unwrap();
-        let away = || Err(OTelSdkError::InternalFailure("connection refused".into()));
-        let recorder = Recorder::new("debug");
-        recorder.run(|| {
-            for result in [Ok(()), away(), away(), Ok(()), Ok(()), away()] {
-                exporter.account(2, &result);
-            }
-        });
-
-        let lines = recorder.json_lines();
-        let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-        assert_eq!(levels, ["WARN", "DEBUG", "INFO", "WARN"], "{lines:#?}");
-        assert_eq!(lines[0]["endpoint"], "http://127.0.0.1:4317");
-        assert!(lines[0]["error"].as_str().unwrap().contains("connection refused"), "{}", lines[0]);
-        assert_eq!((exporter.counters.delivered.get(), exporter.counters.failed()), (6, 6));
-    }
-
-    #[test]
-    fn without_a_runtime_it_is_an_error_and_not_a_panic() {
-        assert!(matches!(channel("http://127.0.0.1:4317"), Err(TelemetryError::NoRuntime)));
-    }
+/// The time-out of a signal: in milliseconds from its own variable, else from that of all signals.
+fn timeout(signal: Signal, lookup: impl Fn(&str) -> Option<String>) -> Duration {
+    let milliseconds =
+        |name: &str| lookup(name)?.trim().parse().ok().filter(|milliseconds| *milliseconds > 0);
+    let own = match signal {
+        Signal::Spans => "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        Signal::LogRecords => "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    };
+    milliseconds(own)
+        .or_else(|| milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"))
+        .map_or(TIMEOUT, Duration::from_millis)
 }

@@ -1,5 +1,8 @@
-//! For the tests of this crate: a subscriber like the real one that keeps its spans and lines, a
-//! configuration, and a port that nobody listens on.
+//! For the tests of this crate: a subscriber like the real one that keeps its spans, lines and log records,
+//! a port that nobody listens on, and a real collector, and a program that sends to it.
+
+mod collector;
+mod program;
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -7,45 +10,62 @@ use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLogRecord, SdkLoggerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
 use tokio::net::TcpSocket;
 use tracing::Dispatch;
 use tracing::dispatcher::DefaultGuard;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
 
+pub(crate) use collector::{Collector, HEADER, Ports};
+pub(crate) use program::{Program, in_own_process, waited};
+
+use crate::log_sink::LogSink;
 use crate::logs::{self, LogLayer};
-use crate::{LogFormat, TelemetryConfig, manager};
+use crate::{CorrelatedLogger, traces};
 
-pub(crate) fn config(otlp_endpoint: Option<String>) -> TelemetryConfig {
-    TelemetryConfig {
-        service_name: "fixture".into(),
-        service_version: "1.2.3".into(),
-        otlp_endpoint,
-        log_filter: "info".into(),
-        log_format: LogFormat::Json,
-    }
-}
-
-/// The real layers over an exporter that keeps every span and a writer that keeps every line.
+/// The real layers over exporters that keep every span and log record, and a writer that keeps every line.
 pub(crate) struct Recorder {
     subscriber: Dispatch,
-    spans: Kept,
+    logger: CorrelatedLogger,
+    spans: Kept<SpanData>,
+    log_records: Kept<SdkLogRecord>,
     lines: Lines,
 }
 
 impl Recorder {
+    /// With JSON lines.
     pub(crate) fn new(log_filter: &str) -> Self {
-        Self::with_format(log_filter, LogFormat::Json)
+        Self::build(log_filter, true, true, Sampler::AlwaysOn)
     }
 
-    pub(crate) fn with_format(log_filter: &str, format: LogFormat) -> Self {
-        let spans = Kept::default();
-        let lines = Lines::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
-        let writer = lines.clone();
-        let logs = LogLayer::new(format, move || writer.clone());
-        let filter = logs::filter(log_filter).unwrap();
-        let subscriber = manager::subscriber(provider.tracer("fixture"), filter, logs);
-        Self { subscriber, spans, lines }
+    /// With lines for people.
+    pub(crate) fn text(log_filter: &str) -> Self {
+        Self::build(log_filter, false, true, Sampler::AlwaysOn)
+    }
+
+    /// Without ids in its lines.
+    pub(crate) fn uncorrelated() -> Self {
+        Self::build("info", true, false, Sampler::AlwaysOn)
+    }
+
+    /// With spans that are never exported.
+    pub(crate) fn unexported() -> Self {
+        Self::build("info", true, true, Sampler::AlwaysOff)
+    }
+
+    fn build(log_filter: &str, structured: bool, correlation: bool, sampler: Sampler) -> Self {
+        let (spans, log_records, lines) = (Kept::default(), Kept::default(), Lines::default());
+        let tracers =
+            SdkTracerProvider::builder().with_sampler(sampler).with_simple_exporter(spans.clone()).build();
+        let loggers = SdkLoggerProvider::builder().with_simple_exporter(log_records.clone()).build();
+        let writer = lines.writer();
+        let sink = LogSink::new(structured, correlation, writer, Some(logs::logger(&loggers)));
+        let logger = CorrelatedLogger::new(sink.clone(), "fixture", log_filter);
+        let subscriber = subscriber(&tracers, sink, log_filter);
+        Self { subscriber, logger, spans, log_records, lines }
     }
 
     pub(crate) fn run<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -56,9 +76,21 @@ impl Recorder {
         tracing::dispatcher::set_default(&self.subscriber)
     }
 
+    pub(crate) fn dispatch(&self) -> Dispatch {
+        self.subscriber.clone()
+    }
+
+    pub(crate) fn logger(&self) -> &CorrelatedLogger {
+        &self.logger
+    }
+
     /// The spans, in the order in which they ended.
     pub(crate) fn spans(&self) -> Vec<SpanData> {
-        self.spans.0.lock().unwrap().clone()
+        self.spans.get()
+    }
+
+    pub(crate) fn log_records(&self) -> Vec<SdkLogRecord> {
+        self.log_records.get()
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
@@ -70,37 +102,62 @@ impl Recorder {
     }
 }
 
-/// The log lines of `work` under the telemetry of `config`, and its result.
-pub(crate) fn lines_of_unexported<T>(
-    config: &TelemetryConfig,
-    work: impl FnOnce() -> T,
-) -> (Vec<serde_json::Value>, T) {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let (subscriber, _telemetry) = manager::assemble(config, move || writer.clone()).unwrap();
-    let result = tracing::dispatcher::with_default(&subscriber, work);
-    (lines.json(), result)
+/// The layers of a program.
+pub(crate) fn subscriber(tracers: &SdkTracerProvider, sink: LogSink, log_filter: &str) -> Dispatch {
+    let logs = LogLayer::new(sink).with_filter(logs::filter(log_filter).unwrap());
+    registry().with(traces::layer(tracers.tracer("fixture"))).with(logs).into()
 }
 
-#[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<SpanData>>>);
+#[derive(Debug)]
+struct Kept<T>(Arc<Mutex<Vec<T>>>);
 
-impl SpanExporter for Kept {
+impl<T: Clone> Kept<T> {
+    fn get(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl SpanExporter for Kept<SpanData> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.0.lock().unwrap().extend(batch);
         Ok(())
     }
 }
 
+impl LogExporter for Kept<SdkLogRecord> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch.iter().map(|(record, _)| record.clone()));
+        Ok(())
+    }
+}
+
+/// What was written.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    fn get(&self) -> Vec<String> {
+    pub(crate) fn writer(&self) -> BoxMakeWriter {
+        let lines = self.clone();
+        BoxMakeWriter::new(move || lines.clone())
+    }
+
+    pub(crate) fn get(&self) -> Vec<String> {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 
-    fn json(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
         self.get()
             .iter()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in line: {line}")))

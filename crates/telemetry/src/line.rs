@@ -1,72 +1,103 @@
-//! In: one `tracing` event and the ids of its span. Out: one line, JSON or text. Pure. A value that cannot be
-//! formatted is marked as such; it never takes the program down.
+//! In: what is to be logged, from a `tracing` event or from structured data. Out: one line, JSON or text. Pure. A value that
+//! cannot be formatted is marked as such; it never takes the program down. A line may be of any length.
 
 use std::error::Error;
 use std::fmt::{self, Write};
 
-use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::trace::SpanContext;
+use opentelemetry::{SpanId, TraceFlags, TraceId};
 use serde_json::{Map, Number, Value};
-use tracing::Event;
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::config::LogFormat;
+use crate::correlation::CorrelationId;
+use crate::error::chain;
 
-/// The names at the top of a JSON line. A field of an event that has one of them gets the prefix `event.`.
-const RESERVED: [&str; 6] = ["timestamp", "level", "target", "message", "trace_id", "span_id"];
+/// The names at the top of a JSON line. A field that has one of them gets the prefix `event.`.
+const RESERVED: [&str; 7] =
+    ["timestamp", "level", "target", "message", "trace_id", "span_id", "correlation_id"];
 
-/// One event, ready to be written.
-pub(crate) fn render(event: &Event<'_>, ids: Option<(TraceId, SpanId)>, format: LogFormat) -> String {
-    let mut timestamp = String::new();
-    // Fails for a clock before the year 1 only; a line without its time is better than none.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-    let mut content = Content::default();
-    event.record(&mut content);
-    match format {
-        LogFormat::Json => json(event, &timestamp, ids, content),
-        LogFormat::Text => text(event, &timestamp, ids, &content),
+/// What is logged: the same for the line and for OTLP.
+#[derive(Clone, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) level: Level,
+    /// Who says it: the module of an event, the service of a logger.
+    pub(crate) target: &'a str,
+    pub(crate) message: String,
+    /// None of the names is reserved.
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) span: Option<Ids>,
+    pub(crate) correlation_id: Option<CorrelationId>,
+}
+
+/// The span that a record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    pub(crate) flags: TraceFlags,
+}
+
+impl Ids {
+    pub(crate) fn of(span: &SpanContext) -> Option<Self> {
+        let ids = Self { trace: span.trace_id(), span: span.span_id(), flags: span.trace_flags() };
+        span.is_valid().then_some(ids)
     }
 }
 
-fn json(event: &Event<'_>, timestamp: &str, ids: Option<(TraceId, SpanId)>, content: Content) -> String {
-    let metadata = event.metadata();
-    let mut head = vec![
-        ("timestamp", Value::from(timestamp)),
-        ("level", Value::from(metadata.level().as_str())),
-        ("target", Value::from(metadata.target())),
-        ("message", Value::from(content.message)),
+/// The record as a line, with the time of now. `ids`: with the ids of span and correlation.
+pub(crate) fn render(record: &Record<'_>, structured: bool, ids: bool) -> String {
+    let mut timestamp = String::new();
+    // Fails for a clock before the year 1 only; a line without its time is better than none.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let span = record.span.filter(|_| ids);
+    let ids = [
+        ("trace_id", span.map(|ids| ids.trace.to_string())),
+        ("span_id", span.map(|ids| ids.span.to_string())),
+        ("correlation_id", record.correlation_id.as_ref().filter(|_| ids).map(ToString::to_string)),
     ];
-    if let Some((trace_id, span_id)) = ids {
-        head.push(("trace_id", Value::from(trace_id.to_string())));
-        head.push(("span_id", Value::from(span_id.to_string())));
-    }
-    let head = head.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let ids = ids.into_iter().filter_map(|(name, id)| Some((name, id?)));
+    if structured { json(record, &timestamp, ids) } else { text(record, &timestamp, ids) }
+}
 
+fn json(record: &Record<'_>, timestamp: &str, ids: impl Iterator<Item = (&'static str, String)>) -> String {
     let mut line = String::from("{");
-    for (name, value) in head.chain(content.fields) {
+    let mut member = |name: &dyn fmt::Display, value: &dyn fmt::Display| {
         let comma = if line.len() > 1 { "," } else { "" };
-        append(&mut line, format_args!("{comma}{}:{value}", Value::from(name)));
+        append(&mut line, format_args!("{comma}{name}:{value}"));
+    };
+    member(&"\"timestamp\"", &Value::from(timestamp));
+    member(&"\"level\"", &Value::from(record.level.as_str()));
+    member(&"\"target\"", &Value::from(record.target));
+    member(&"\"message\"", &Value::from(record.message.as_str()));
+    for (name, id) in ids {
+        member(&Value::from(name), &Value::from(id));
+    }
+    for (name, value) in &record.fields {
+        member(&Value::from(name.as_str()), value);
     }
     line.push_str("}\n");
     line
 }
 
-fn text(event: &Event<'_>, timestamp: &str, ids: Option<(TraceId, SpanId)>, content: &Content) -> String {
-    let metadata = event.metadata();
+fn text(record: &Record<'_>, timestamp: &str, ids: impl Iterator<Item = (&'static str, String)>) -> String {
     let mut line = String::new();
-    append(&mut line, format_args!("{timestamp} {:<5} {}: ", metadata.level(), metadata.target()));
-    append(&mut line, format_args!("{}", OneLine(&content.message)));
-    for (name, value) in &content.fields {
+    append(&mut line, format_args!("{timestamp} {:<5} {}: ", record.level, OneLine(record.target)));
+    append(&mut line, format_args!("{}", OneLine(&record.message)));
+    for (name, value) in &record.fields {
+        let name = OneLine(name);
         match value.as_str() {
             Some(word) if !word.is_empty() && !word.contains([' ', '"', '=']) => {
                 append(&mut line, format_args!(" {name}={}", OneLine(word)));
             }
-            _ => append(&mut line, format_args!(" {name}={value}")),
+            // JSON escapes some of the control characters.
+            _ => append(&mut line, format_args!(" {name}={}", OneLine(&value.to_string()))),
         }
     }
-    if let Some((trace_id, span_id)) = ids {
-        append(&mut line, format_args!(" trace_id={trace_id} span_id={span_id}"));
+    for (name, id) in ids {
+        append(&mut line, format_args!(" {name}={id}"));
     }
     line.push('\n');
     line
@@ -95,7 +126,31 @@ fn append(line: &mut String, arguments: fmt::Arguments<'_>) {
     }
 }
 
-/// What an event says.
+/// The message and the fields of an event.
+pub(crate) fn of_event(event: &Event<'_>) -> (String, Map<String, Value>) {
+    let mut content = Content::default();
+    event.record(&mut content);
+    (content.message, content.fields)
+}
+
+/// The fields that structured data makes: the members of an object, nothing of `null`, and anything else as `data`.
+pub(crate) fn of_data(data: Value) -> Map<String, Value> {
+    let mut fields = Map::new();
+    match data {
+        Value::Object(members) => members.into_iter().for_each(|(name, value)| put(&mut fields, name, value)),
+        Value::Null => {}
+        data => put(&mut fields, "data".to_owned(), data),
+    }
+    fields
+}
+
+fn put(fields: &mut Map<String, Value>, mut name: String, value: Value) {
+    if RESERVED.contains(&name.as_str()) {
+        name.insert_str(0, "event.");
+    }
+    fields.insert(name, value);
+}
+
 #[derive(Default)]
 struct Content {
     message: String,
@@ -107,12 +162,7 @@ impl Content {
         let name = field.name().trim_start_matches("r#");
         match value {
             Value::String(message) if name == "message" => self.message = message,
-            value if RESERVED.contains(&name) => {
-                self.fields.insert(format!("event.{name}"), value);
-            }
-            value => {
-                self.fields.insert(name.to_owned(), value);
-            }
+            value => put(&mut self.fields, name.to_owned(), value),
         }
     }
 }
@@ -143,14 +193,7 @@ impl Visit for Content {
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
-        let mut chain = String::new();
-        append(&mut chain, format_args!("{error}"));
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            append(&mut chain, format_args!(": {error}"));
-            cause = error.source();
-        }
-        self.put(field, Value::from(chain));
+        self.put(field, Value::from(chain(error)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -164,7 +207,7 @@ impl Visit for Content {
 mod tests {
     use serde_json::json;
 
-    use crate::LogFormat;
+    use crate::CorrelationId;
     use crate::fixture::Recorder;
 
     /// What is left of the one line that `log` makes, without its time.
@@ -210,12 +253,12 @@ mod tests {
     #[test]
     fn a_field_cannot_take_the_place_of_a_name_at_the_top() {
         let line = line_of(|| {
-            tracing::warn!(target: "t", level = 3, trace_id = "mine", timestamp = "then", "m");
+            tracing::warn!(target: "t", level = 3, trace_id = "mine", correlation_id = 1, timestamp = "then", "m");
         });
         assert_eq!(
             line,
             json!({"level": "WARN", "target": "t", "message": "m",
-                   "event.level": 3, "event.trace_id": "mine", "event.timestamp": "then"})
+                   "event.level": 3, "event.trace_id": "mine", "event.correlation_id": 1, "event.timestamp": "then"})
         );
     }
 
@@ -243,24 +286,25 @@ mod tests {
 
     #[test]
     fn text_is_one_line_for_people() {
-        let recorder = Recorder::with_format("trace", LogFormat::Text);
+        let recorder = Recorder::text("trace");
+        let id = CorrelationId::parse("order-7").unwrap();
         recorder.run(|| {
-            tracing::info_span!("work").in_scope(|| {
+            let _work = tracing::info_span!("work").entered();
+            id.sync_scope(|| {
                 let name = "a b";
                 tracing::warn!(target: "controller", count = 2, name, kind = "Service", "two\nlines \u{1b}[31m");
             });
+            recorder.logger().warn("data", json!({"one\nline": "\u{9b} a", "list": ["\n", null, 2.5]}));
         });
         let span = recorder.spans().pop().expect("no span").span_context;
         let lines = recorder.lines();
         let (_, rest) = lines[0].split_once(' ').unwrap();
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert_eq!(
-            rest,
-            format!(
-                "WARN  controller: two\\nlines \\u{{1b}}[31m count=2 kind=Service name=\"a b\" trace_id={} span_id={}",
-                span.trace_id(),
-                span.span_id()
-            )
-        );
+        let ids = format!("trace_id={} span_id={}", span.trace_id(), span.span_id());
+        let wanted = r#"WARN  controller: two\nlines \u{1b}[31m count=2 kind=Service name="a b""#;
+        assert_eq!(rest, format!("{wanted} {ids} correlation_id=order-7"));
+        let (_, rest) = lines[1].split_once(' ').unwrap();
+        let wanted = r#"WARN  fixture: data list=["\n",null,2.5] one\nline="\u{9b} a""#;
+        assert_eq!(rest, format!("{wanted} {ids}"));
+        assert_eq!(lines.len(), 2, "{lines:?}");
     }
 }

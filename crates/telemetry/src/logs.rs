@@ -1,21 +1,23 @@
-//! In: `tracing` events. Out: one line for each on the writer, with the trace and span id of the span it
-//! happened in. No network. A writer that fails loses the line and nothing else.
+//! In: `tracing` events. Out: records with the ids of the span that each event happened in, in the log sink. Also decides
+//! what is logged at all. No network of its own.
 
-use std::io::Write;
 use std::sync::OnceLock;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceId};
+use opentelemetry::logs::LoggerProvider;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{LogExporter, SdkLogger, SdkLoggerProvider};
 use tracing::dispatcher::WeakDispatch;
 use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Event, Subscriber};
-use tracing_subscriber::filter::{Directive, EnvFilter, ParseError};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing_subscriber::filter::{Directive, EnvFilter, ParseError, Targets};
 use tracing_subscriber::layer::{self, Layer};
 
-use crate::config::LogFormat;
+use crate::correlation::CorrelationId;
 use crate::error::TelemetryError;
-use crate::line;
+use crate::line::{self, Ids, Record};
+use crate::log_sink::LogSink;
 use crate::traces::TRANSPORT;
 
 /// The filter for log lines. Crates that carry the spans away start at WARN: at DEBUG each of their frames is
@@ -31,58 +33,88 @@ pub(crate) fn filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
     for transport in TRANSPORT {
         filter = filter.add_directive(directive(&format!("{transport}=warn"))?);
     }
-    for text in directives.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+    for text in split(directives) {
         filter = filter.add_directive(directive(text)?);
     }
     Ok(filter)
 }
 
-/// Writes each event as one line.
-pub(crate) struct LogLayer<W> {
-    format: LogFormat,
-    writer: W,
+fn split(directives: &str) -> impl Iterator<Item = &str> {
+    directives.split(',').map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// The least severe level at which the same directives let `target` speak outside of any span.
+pub(crate) fn level_of(target: &str, directives: &str) -> LevelFilter {
+    let mut targets = Targets::new().with_default(LevelFilter::ERROR);
+    // Directives about spans do not parse here, and would not apply.
+    for directive in split(directives).filter_map(|text| text.parse::<Targets>().ok()) {
+        targets.extend(directive.iter().map(|(target, level)| (target.to_owned(), level)));
+        if let Some(level) = directive.default_level() {
+            targets = targets.with_default(level);
+        }
+    }
+    let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+    let enabled = levels.into_iter().find(|level| targets.would_enable(target, level));
+    enabled.map_or(LevelFilter::OFF, LevelFilter::from_level)
+}
+
+/// A provider that exports log records in batches.
+pub(crate) fn provider(resource: Resource, exporter: impl LogExporter + 'static) -> SdkLoggerProvider {
+    SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build()
+}
+
+/// The one logger that the sink writes to. Each record brings the name of its scope.
+pub(crate) fn logger(provider: &SdkLoggerProvider) -> SdkLogger {
+    provider.logger("telemetry")
+}
+
+/// Hands each event to the sink.
+pub(crate) struct LogLayer {
+    sink: LogSink,
     /// The subscriber that this layer is a part of. Inside of an event `tracing` does not tell which one is
     /// current.
     subscriber: OnceLock<WeakDispatch>,
 }
 
-impl<W> LogLayer<W> {
-    pub(crate) fn new(format: LogFormat, writer: W) -> Self {
-        Self { format, writer, subscriber: OnceLock::new() }
+impl LogLayer {
+    pub(crate) fn new(sink: LogSink) -> Self {
+        Self { sink, subscriber: OnceLock::new() }
     }
 
     /// The ids of the span that the event belongs to. The context that the trace layer made current is asked,
     /// and not the registry: the log filter may have turned off the very span that the trace has.
-    fn ids(&self, event: &Event<'_>) -> Option<(TraceId, SpanId)> {
+    fn ids(&self, event: &Event<'_>) -> Option<Ids> {
         if event.is_contextual() {
-            return Context::map_current(ids_of);
+            return current_ids();
         }
         let subscriber = self.subscriber.get()?.upgrade()?;
         let context = tracing_opentelemetry::get_otel_context(event.parent()?, &subscriber)?;
-        ids_of(&context)
+        Ids::of(context.span().span_context())
     }
 }
 
-fn ids_of(context: &Context) -> Option<(TraceId, SpanId)> {
-    let span = context.span();
-    let span: &SpanContext = span.span_context();
-    span.is_valid().then(|| (span.trace_id(), span.span_id()))
+/// The ids of the current span.
+pub(crate) fn current_ids() -> Option<Ids> {
+    Context::map_current(|context| Ids::of(context.span().span_context()))
 }
 
-impl<S, W> Layer<S> for LogLayer<W>
-where
-    S: Subscriber,
-    W: for<'writer> MakeWriter<'writer> + 'static,
-{
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_register_dispatch(&self, subscriber: &Dispatch) {
         // A layer has one subscriber; a second call would say the same.
         let _ = self.subscriber.set(subscriber.downgrade());
     }
 
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
-        let line = line::render(event, self.ids(event), self.format);
-        // There is nowhere left to report to.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(line.as_bytes());
+        let (message, fields) = line::of_event(event);
+        let metadata = event.metadata();
+        self.sink.write(Record {
+            level: *metadata.level(),
+            target: metadata.target(),
+            message,
+            fields,
+            span: self.ids(event),
+            correlation_id: CorrelationId::current(),
+        });
     }
 }
 
@@ -93,7 +125,7 @@ mod tests {
     use tracing::{Instrument, info, info_span, warn};
 
     use super::*;
-    use crate::fixture::{Recorder, config, lines_of_unexported};
+    use crate::fixture::Recorder;
 
     #[test]
     fn a_line_carries_the_ids_of_the_innermost_exported_span() {
@@ -183,13 +215,15 @@ mod tests {
 
     #[test]
     fn without_an_exporter_lines_correlate_but_there_is_no_trace_to_look_up() {
-        let (lines, trace_id) = lines_of_unexported(&config(None), || {
+        let recorder = Recorder::unexported();
+        let trace_id = recorder.run(|| {
             info_span!("outer").in_scope(|| {
                 info!("one");
                 info_span!("inner").in_scope(|| info!("two"));
-                crate::trace_id()
+                crate::traces::trace_id()
             })
         });
+        let lines = recorder.json_lines();
         let hex = |value: &serde_json::Value, length: usize| {
             let text = value.as_str().expect("no id");
             assert!(text.len() == length && text.bytes().any(|b| b != b'0'), "not a valid id: {text}");
@@ -220,5 +254,20 @@ mod tests {
         let error = filter("info,billing=loud").map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("`billing=loud`"), "{error}");
         assert!(filter("").is_ok());
+    }
+
+    #[test]
+    fn the_logger_obeys_the_directives_that_fit_its_target() {
+        for (directives, wanted) in [
+            ("", LevelFilter::ERROR),
+            ("info", LevelFilter::INFO),
+            ("off", LevelFilter::OFF),
+            ("warn, billing=debug", LevelFilter::WARN),
+            ("error, exporter-1=info", LevelFilter::INFO),
+            ("info, exporter-1=off", LevelFilter::OFF),
+            ("info, exporter-1[span]=trace", LevelFilter::INFO),
+        ] {
+            assert_eq!(level_of("exporter-1", directives), wanted, "{directives}");
+        }
     }
 }

@@ -1,223 +1,290 @@
-//! In: a [`TelemetryConfig`]. Out: the subscriber with both layers, the registry, and the way to end them.
-//! Talks to the OTLP endpoint through `export` only.
+//! In: a [`TelemetryConfig`]. Out: tracer, meter and logger in one value. Talks to the endpoint through `export`, to scrapers
+//! through `metrics`; what they need runs on the `telemetry` thread.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use opentelemetry::metrics::{Gauge, Meter, UpDownCounter};
+use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry::trace::TracerProvider;
+use opentelemetry::{KeyValue, global};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_semantic_conventions::attribute::{SERVICE_NAME, SERVICE_VERSION};
 use prometheus::Registry;
-use tracing::Dispatch;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tracing::{Dispatch, Subscriber, dispatcher};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::TelemetryConfig;
+use crate::config::{Resolved, TelemetryConfig};
 use crate::error::TelemetryError;
-use crate::export::ExportCounters;
+use crate::export::{self, ExportCounters};
+use crate::log_sink::LogSink;
+use crate::logger::CorrelatedLogger;
 use crate::logs::{self, LogLayer};
-use crate::traces;
+use crate::metrics::{self, Counter, Exposition, Histogram, Metrics, TelemetryInstruments};
+use crate::runtime::Background;
+use crate::shutdown::Shutdown;
+use crate::traces::{self, ENVIRONMENT_ATTRIBUTE};
 
-/// The telemetry of this process.
+/// The scope of the application's own instruments.
+const SCOPE: &str = "application";
+
+/// The telemetry of one process: tracer, meter, logger. Cheap to clone; every clone is the same telemetry.
 ///
-/// Dropping it is safe at any time and blocks nobody, but leaves behind the spans that were not sent yet;
-/// [`shutdown`](Self::shutdown) sends them.
+/// Dropping the last clone is safe at any time and blocks nobody; [`shutdown`](Self::shutdown) sends what is still waiting.
+#[derive(Clone, Debug)]
+pub struct TelemetryManager {
+    inner: Arc<Inner>,
+}
+
 #[derive(Debug)]
-pub struct Telemetry {
-    provider: SdkTracerProvider,
-    registry: Registry,
-    exported: ExportCounters,
+struct Inner {
+    config: TelemetryConfig,
+    span_attributes: Vec<KeyValue>,
+    tracer: SdkTracer,
+    tracers: SdkTracerProvider,
+    metrics: Metrics,
+    /// The application's own instruments; without effect when `custom_metrics` is off.
+    custom: Metrics,
+    meter: Meter,
+    instruments: TelemetryInstruments,
+    filter: EnvFilter,
+    sink: LogSink,
+    logger: CorrelatedLogger,
+    ready: Arc<AtomicBool>,
+    metrics_address: Option<SocketAddr>,
+    shutdown: Shutdown,
 }
 
-/// Sets up traces, logs and metrics, and makes them the subscriber of the whole process. Once per process.
-///
-/// With an OTLP endpoint it has to be called inside a tokio runtime, which then carries the connection;
-/// nothing is sent before the first spans have ended. Logs go to standard error, standard output is left to
-/// the program's results.
-///
-/// # Errors
-/// A bad endpoint, a bad directive of the log filter, no runtime, or a second call. Nothing is set up then.
-pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
-    let (subscriber, telemetry) = assemble(config, io::stderr)?;
-    tracing::dispatcher::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyInitialized)?;
-    Ok(telemetry)
-}
-
-/// All of [`init`] except that the subscriber becomes the global one, so that a test can have one of its own.
-pub(crate) fn assemble<W>(
-    config: &TelemetryConfig,
-    writer: W,
-) -> Result<(Dispatch, Telemetry), TelemetryError>
-where
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
-{
-    let filter = logs::filter(&config.log_filter)?;
-    let registry = Registry::new();
-    let exported = ExportCounters::register(&registry)?;
-    let provider = traces::provider(config, exported.clone())?;
-    let tracer = provider.tracer(config.service_name.clone());
-    let subscriber = subscriber(tracer, filter, LogLayer::new(config.log_format, writer));
-    Ok((subscriber, Telemetry { provider, registry, exported }))
-}
-
-/// The two layers, each with a filter of its own: what is logged does not decide what is traced.
-pub(crate) fn subscriber<W>(tracer: SdkTracer, filter: EnvFilter, logs: LogLayer<W>) -> Dispatch
-where
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
-{
-    Dispatch::new(tracing_subscriber::registry().with(traces::layer(tracer)).with(logs.with_filter(filter)))
-}
-
-impl Telemetry {
-    /// The metrics of this process: `telemetry_exported_spans_total` by `result`, and what the program
-    /// registers.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// Sends the spans that are still waiting and closes the exporter, within the deadline. Logs go on
-    /// working; spans that are made afterwards go nowhere.
+impl TelemetryManager {
+    /// Sets up traces, metrics and logs, and opens the port of `/metrics`. `OTEL_*` variables go before the configuration.
+    ///
+    /// Nothing global is touched: see [`install_global`](Self::install_global). No runtime is needed: connections and the port
+    /// have a thread of their own. Logs go to standard error, standard output is left to the program's results.
     ///
     /// # Errors
-    /// Spans were lost: because the deadline came first, or because the endpoint did not take them.
-    pub async fn shutdown(self, deadline: Duration) -> Result<(), TelemetryError> {
-        let Self { provider, exported, .. } = self;
-        let started = Instant::now();
-        let failed_before = exported.failed();
-        // It waits for the batch thread, which in turn needs the workers of this runtime for the connection,
-        // so it must not block one of them. With the deadline inside as well, it leaves no thread behind.
-        let flush = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(deadline));
-        let flushed = match tokio::time::timeout(deadline, flush).await {
-            Ok(Ok(flushed)) => flushed.map_err(|error| error.to_string()),
-            Ok(Err(panicked)) => Err(panicked.to_string()),
-            Err(_) => return Err(TelemetryError::ShutdownTimeout(deadline)),
-        };
-        match flushed {
-            Err(_) if started.elapsed() >= deadline => Err(TelemetryError::ShutdownTimeout(deadline)),
-            Err(reason) => Err(TelemetryError::Shutdown(reason)),
-            Ok(()) => match exported.failed() - failed_before {
-                0 => Ok(()),
-                count => Err(TelemetryError::SpansLost { count }),
-            },
+    /// A bad configuration or log filter, or a port that is taken. Nothing is set up then.
+    pub fn new(config: TelemetryConfig) -> Result<Self, TelemetryError> {
+        let resolved = config.resolve(|name| std::env::var(name).ok())?;
+        let config = &resolved.config;
+        let filter = logs::filter(&config.log_filter)?;
+        let listener = listener(&resolved)?;
+        let needs_background = resolved.spans.is_some() || resolved.logs.is_some() || listener.is_some();
+        let background = needs_background.then(Background::start).transpose()?;
+
+        let resource = traces::resource(&resolved);
+        let metrics = if config.enabled { Metrics::new(&resource)? } else { Metrics::disabled() };
+        let custom = if config.custom_metrics { metrics.clone() } else { Metrics::disabled() };
+        let counters = ExportCounters::register(metrics.registry())?;
+        let handle = background.as_ref().map(Background::handle);
+        let span_exporter = resolved.spans.as_ref().zip(handle);
+        let span_exporter = span_exporter
+            .map(|(endpoint, handle)| export::span_exporter(endpoint, &counters, handle))
+            .transpose()?;
+        let log_exporter = resolved.logs.as_ref().zip(handle);
+        let log_exporter = log_exporter
+            .map(|(endpoint, handle)| export::log_exporter(endpoint, &counters, handle))
+            .transpose()?;
+        let tracers = traces::provider(resource.clone(), resolved.sampler.clone(), span_exporter);
+        let loggers = log_exporter.map(|exporter| logs::provider(resource, exporter));
+        let sink = LogSink::new(
+            config.structured_format,
+            config.correlation_enabled,
+            BoxMakeWriter::new(io::stderr),
+            loggers.as_ref().map(logs::logger),
+        );
+        let logger = CorrelatedLogger::new(sink.clone(), &config.service_name, &config.log_filter);
+        let ready = Arc::new(AtomicBool::new(true));
+        let (stop_server, stopped) = oneshot::channel::<()>();
+        let metrics_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some((listener, handle)) = listener.zip(handle) {
+            let stop = async { drop(stopped.await) };
+            handle.spawn(metrics::server::serve(listener, metrics.clone(), Arc::clone(&ready), stop));
         }
+        for notice in &resolved.notices {
+            logger.warn("telemetry.configuration", json!({"notice": notice}));
+        }
+        let inner = Inner {
+            span_attributes: span_attributes(config),
+            tracer: tracers.tracer(config.service_name.clone()),
+            tracers: tracers.clone(),
+            instruments: TelemetryInstruments::new(&metrics),
+            meter: custom.meter(SCOPE),
+            custom,
+            filter,
+            sink,
+            logger,
+            ready,
+            metrics_address,
+            shutdown: Shutdown::new(tracers, loggers, counters, background, stop_server),
+            metrics,
+            config: resolved.config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes this the telemetry of the whole process: the `tracing` subscriber, and the tracer, meter and propagator that
+    /// OpenTelemetry's `global` gives to libraries. Once per process.
+    ///
+    /// # Errors
+    /// The process has a `tracing` subscriber already; nothing is changed then.
+    pub fn install_global(&self) -> Result<(), TelemetryError> {
+        let subscriber = Dispatch::new(tracing_subscriber::registry().with(self.layer()));
+        dispatcher::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyInitialized)?;
+        global::set_tracer_provider(self.inner.tracers.clone());
+        if let Some(meters) = self.inner.custom.provider() {
+            global::set_meter_provider(meters.clone());
+        }
+        global::set_text_map_propagator(TextMapCompositePropagator::new(vec![
+            Box::new(TraceContextPropagator::new()),
+            Box::new(BaggagePropagator::new()),
+        ]));
+        Ok(())
+    }
+
+    /// The layer that turns `tracing` spans into spans of this telemetry and writes `tracing` events as log lines with their
+    /// ids, for a program that puts together a subscriber of its own. What is logged does not decide what is traced.
+    pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        let lines = LogLayer::new(self.inner.sink.clone()).with_filter(self.inner.filter.clone());
+        // A list and not `and_then`, which would take the lower of the two levels for both.
+        let mut layers = vec![lines.boxed()];
+        if self.inner.config.enabled {
+            layers.push(traces::layer(self.inner.tracer.clone()).boxed());
+        }
+        layers
+    }
+
+    /// The configuration in force: as given, with what `OTEL_*` variables changed in it.
+    pub fn config(&self) -> &TelemetryConfig {
+        &self.inner.config
+    }
+
+    /// The tracer, for spans by the OpenTelemetry API.
+    pub fn tracer(&self) -> &SdkTracer {
+        &self.inner.tracer
+    }
+
+    /// The meter, for instruments by the OpenTelemetry API; they are exposed under exactly the names that they are given, and
+    /// without exemplars. Does nothing when `custom_metrics` is off.
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// The logger.
+    pub fn logger(&self) -> &CorrelatedLogger {
+        &self.inner.logger
+    }
+
+    /// The instruments that every application has.
+    pub fn instruments(&self) -> &TelemetryInstruments {
+        &self.inner.instruments
+    }
+
+    /// An application's own counter, exposed under exactly this name, which should end in `_total`. Counts nothing when
+    /// `custom_metrics` is off.
+    pub fn counter(&self, name: &'static str, unit: &'static str, description: &'static str) -> Counter {
+        self.inner.custom.counter(name, unit, description)
+    }
+
+    /// An application's own histogram with these bucket bounds, exposed under exactly this name.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        bounds: &[f64],
+    ) -> Histogram {
+        self.inner.custom.histogram(name, unit, description, bounds)
+    }
+
+    /// An application's own gauge, exposed under exactly this name.
+    pub fn gauge(&self, name: &'static str, unit: &'static str, description: &'static str) -> Gauge<f64> {
+        self.inner.custom.gauge(name, unit, description)
+    }
+
+    /// An application's own up-down counter, exposed under exactly this name.
+    pub fn up_down_counter(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+    ) -> UpDownCounter<i64> {
+        self.inner.custom.up_down_counter(name, unit, description)
+    }
+
+    /// The Prometheus registry behind `/metrics`, for metrics that are made with the `prometheus` crate.
+    pub fn registry(&self) -> &Registry {
+        self.inner.metrics.registry()
+    }
+
+    /// What `/metrics` answers to a request with this `Accept` header, for a program that serves it itself.
+    pub fn render_metrics(&self, accept: Option<&str>) -> Exposition {
+        self.inner.metrics.render(accept)
+    }
+
+    /// Where `/metrics` and health are served; `None` when they are not.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.inner.metrics_address
+    }
+
+    /// What `/readyz` answers from now on. True at the beginning.
+    pub fn set_ready(&self, ready: bool) {
+        self.inner.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Sends the spans and log records that are still waiting and closes connections and port, within the deadline. Log lines
+    /// go on being written; spans that are made afterwards go nowhere. A second call does nothing.
+    ///
+    /// # Errors
+    /// Something was lost: because the deadline came first, or because the endpoint did not take it.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), TelemetryError> {
+        self.inner.shutdown.run(deadline).await
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.inner.config.enabled
+    }
+
+    pub(crate) fn span_attributes(&self) -> &[KeyValue] {
+        &self.inner.span_attributes
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::{SocketAddr, TcpListener, TcpStream};
-    use std::sync::mpsc::Receiver;
-
-    use super::*;
-    use crate::fixture::{ClosedPort, config};
-
-    const PLENTY: Duration = Duration::from_secs(20);
-
-    /// Ends `spans` spans with an exporter to `endpoint`; shuts down within `deadline`; gives the result, how
-    /// long the spans took, and how long the shutdown took.
-    async fn export(
-        endpoint: String,
-        spans: u64,
-        deadline: Duration,
-    ) -> (Result<(), TelemetryError>, Duration, Duration) {
-        let (subscriber, telemetry) = assemble(&config(Some(endpoint)), io::sink).unwrap();
-        let started = Instant::now();
-        tracing::dispatcher::with_default(&subscriber, || {
-            for _ in 0..spans {
-                tracing::info_span!("reconcile").in_scope(|| ());
-            }
-        });
-        let made = started.elapsed();
-        let result = telemetry.shutdown(deadline).await;
-        (result, made, started.elapsed() - made)
+/// The port of `/metrics`, taken at once so that a port that is not to be had is an error at the start.
+fn listener(resolved: &Resolved) -> Result<Option<TcpListener>, TelemetryError> {
+    let TelemetryConfig { enabled, prometheus_enabled, prometheus_port: port, .. } = resolved.config;
+    if !(enabled && prometheus_enabled) {
+        return Ok(None);
     }
+    let host = resolved.metrics_host;
+    metrics::server::bind(host, port).map(Some).map_err(|reason| {
+        let address = SocketAddr::new(host.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port);
+        TelemetryError::Port { address, reason }
+    })
+}
 
-    /// Takes a connection, keeps it, and never answers. The receiver yields the connection.
-    fn silent_listener() -> (String, Receiver<io::Result<(TcpStream, SocketAddr)>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (connected, connection) = std::sync::mpsc::channel();
-        std::thread::spawn(move || connected.send(listener.accept()));
-        (endpoint, connection)
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_costs_the_spans_and_says_so() {
-        let port = ClosedPort::reserve();
-        let (result, _, took) = export(port.endpoint(), 3, PLENTY).await;
-        assert!(matches!(result, Err(TelemetryError::SpansLost { count: 3 })), "{result:?}");
-        assert!(took < PLENTY, "shutdown took {took:?}");
-    }
-
-    #[test]
-    fn an_endpoint_that_never_answers_does_not_hold_up_the_end() {
-        for workers in [None, Some(2)] {
-            let (endpoint, connection) = silent_listener();
-            let deadline = Duration::from_millis(700);
-            let started = Instant::now();
-            let runtime = match workers {
-                None => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-                Some(n) => tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(n)
-                    .enable_all()
-                    .build()
-                    .unwrap(),
-            };
-            let (result, _, took) = runtime.block_on(export(endpoint, 3, deadline));
-            drop(runtime);
-            let all = started.elapsed();
-            assert!(
-                matches!(result, Err(TelemetryError::ShutdownTimeout(d)) if d == deadline),
-                "with {workers:?} workers: {result:?}"
-            );
-            assert!(took >= deadline, "with {workers:?} workers it gave up after {took:?}");
-            assert!(
-                all < Duration::from_secs(3),
-                "with {workers:?} workers the runtime ended after {all:?} only"
-            );
-            let connection =
-                connection.recv_timeout(PLENTY).expect("waited for a connection of the exporter");
-            assert!(connection.is_ok(), "{connection:?}");
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_full_queue_does_not_block_the_program() {
-        let (endpoint, connection) = silent_listener();
-        let (result, made, _) = export(endpoint, 20_000, Duration::from_millis(100)).await;
-        assert!(matches!(result, Err(TelemetryError::ShutdownTimeout(_))), "{result:?}");
-        assert!(
-            made < Duration::from_secs(4),
-            "20000 spans took {made:?}: the program waited for the exporter"
-        );
-        drop(connection);
-    }
-
-    #[tokio::test]
-    async fn the_registry_counts_lost_spans_and_takes_the_programs_own_metrics() {
-        let port = ClosedPort::reserve();
-        let (subscriber, telemetry) = assemble(&config(Some(port.endpoint())), io::sink).unwrap();
-        let registry = telemetry.registry().clone();
-        let own = prometheus::IntCounter::new("reconciles_total", "Reconciles.").unwrap();
-        registry.register(Box::new(own.clone())).unwrap();
-        own.inc();
-        tracing::dispatcher::with_default(&subscriber, || tracing::info_span!("reconcile").in_scope(|| ()));
-        telemetry.shutdown(PLENTY).await.unwrap_err();
-
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        for line in [
-            "reconciles_total 1",
-            "telemetry_exported_spans_total{result=\"delivered\"} 0",
-            "telemetry_exported_spans_total{result=\"failed\"} 1",
-        ] {
-            assert!(text.lines().any(|found| found == line), "no `{line}` in:\n{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn without_an_exporter_there_is_nothing_to_flush() {
-        let (subscriber, telemetry) = assemble(&config(None), io::sink).unwrap();
-        tracing::dispatcher::with_default(&subscriber, || tracing::info_span!("reconcile").in_scope(|| ()));
-        telemetry.shutdown(PLENTY).await.unwrap();
-    }
+/// What stands on the span of each operation, beside the resource that has the same for tools that look there.
+fn span_attributes(config: &TelemetryConfig) -> Vec<KeyValue> {
+    // Counted references: a span copies no text.
+    let shared = |text: &str| Arc::<str>::from(text);
+    [
+        (SERVICE_NAME, &config.service_name),
+        (SERVICE_VERSION, &config.service_version),
+        (ENVIRONMENT_ATTRIBUTE, &config.environment),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(key, value)| KeyValue::new(key, shared(value)))
+    .collect()
 }

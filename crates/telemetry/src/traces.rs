@@ -1,57 +1,103 @@
-//! In: `tracing` spans. Out: OpenTelemetry spans with the resource of this process, in the tracer provider's
-//! queue. Decides which spans belong to a trace. No network of its own.
+//! In: `tracing` spans and spans by the OpenTelemetry API. Out: OpenTelemetry spans with the resource of this process, on their
+//! way into the exporter's queue. Decides which spans belong to a trace. No network of its own.
 
-use opentelemetry::trace::TraceContextExt;
+use std::time::Duration;
+
+use opentelemetry::trace::{Span as _, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::trace::{
+    Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+};
+use opentelemetry_semantic_conventions::attribute::{
+    DEPLOYMENT_ENVIRONMENT_NAME, SERVICE_NAME, SERVICE_VERSION,
+};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::TelemetryConfig;
-use crate::error::TelemetryError;
-use crate::export::{ExportCounters, OtlpExporter};
+use crate::config::Resolved;
+use crate::correlation::CorrelationId;
 
-/// The crates that carry spans to the endpoint: tracing them would make new spans of every export.
-pub(crate) const TRANSPORT: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+/// The crates that carry telemetry to the endpoint: tracing them would make new spans of every export.
+pub(crate) const TRANSPORT: [&str; 7] =
+    ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "tonic", "tower"];
 
 /// Crates that open spans of their own around the work of an operator. The work itself is the root of its
 /// trace.
 const SURROUNDINGS: [&str; 2] = ["kube_client", "kube_runtime"];
 
-/// A provider that records every span and exports it in batches; or, without an endpoint, one that records
-/// none and only gives them ids.
-pub(crate) fn provider(
-    config: &TelemetryConfig,
-    counters: ExportCounters,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    let builder = SdkTracerProvider::builder().with_resource(resource(config));
-    Ok(match &config.otlp_endpoint {
-        Some(endpoint) => builder
-            .with_sampler(Sampler::AlwaysOn)
-            .with_batch_exporter(OtlpExporter::new(endpoint, counters)?)
+/// The correlation id, on spans and as a key of W3C baggage.
+pub(crate) const CORRELATION_ATTRIBUTE: &str = "correlation.id";
+/// The environment on the span of an operation.
+pub(crate) const ENVIRONMENT_ATTRIBUTE: &str = "environment";
+/// What `deployment.environment.name` was called before; dashboards ask for either.
+const DEPLOYMENT_ENVIRONMENT: &str = "deployment.environment";
+
+/// A provider that exports what `sampler` keeps in batches; or, without an exporter, one that records nothing and only gives
+/// spans their ids.
+pub(crate) fn provider<E: SpanExporter + 'static>(
+    resource: Resource,
+    sampler: Sampler,
+    exporter: Option<E>,
+) -> SdkTracerProvider {
+    let builder = SdkTracerProvider::builder().with_resource(resource);
+    match exporter {
+        Some(exporter) => builder
+            .with_sampler(sampler)
+            .with_span_processor(Correlating)
+            .with_batch_exporter(exporter)
             .build(),
         None => builder.with_sampler(Sampler::AlwaysOff).build(),
-    })
+    }
 }
 
-/// What the environment says goes before what the program says.
-fn resource(config: &TelemetryConfig) -> Resource {
-    let builder = Resource::builder_empty()
-        .with_attributes([
-            KeyValue::new("service.name", config.service_name.clone()),
-            KeyValue::new("service.version", config.service_version.clone()),
-        ])
-        .with_detector(Box::new(TelemetryResourceDetector))
-        .with_detector(Box::new(EnvResourceDetector::new()));
-    match std::env::var("OTEL_SERVICE_NAME") {
-        Ok(name) if !name.is_empty() => builder.with_service_name(name).build(),
-        _ => builder.build(),
+/// Puts the correlation id on every span, however it is made.
+#[derive(Debug)]
+pub(crate) struct Correlating;
+
+impl SpanProcessor for Correlating {
+    fn on_start(&self, span: &mut Span, _: &Context) {
+        if let Some(id) = CorrelationId::current() {
+            span.set_attribute(KeyValue::new(CORRELATION_ATTRIBUTE, id.shared()));
+        }
     }
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// What is said of this process on everything that it sends: what the environment says, and what it left of the
+/// configuration.
+pub(crate) fn resource(resolved: &Resolved) -> Resource {
+    let config = &resolved.config;
+    let own = [
+        (SERVICE_NAME, &config.service_name),
+        (SERVICE_VERSION, &config.service_version),
+        (DEPLOYMENT_ENVIRONMENT_NAME, &config.environment),
+        (DEPLOYMENT_ENVIRONMENT, &config.environment),
+    ];
+    let attribute = |(key, value): &(String, String)| KeyValue::new(key.clone(), value.clone());
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attributes(resolved.attributes.iter().map(attribute))
+        .with_attributes(
+            own.into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(key, value)| KeyValue::new(key, value.clone())),
+        )
+        .build()
 }
 
 /// The layer that turns spans of this program, from INFO up, into OpenTelemetry spans.
@@ -87,14 +133,11 @@ pub fn trace_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
-    use opentelemetry::Key;
     use opentelemetry::trace::SpanId;
     use tracing::{debug_span, info_span};
 
     use super::*;
-    use crate::fixture::{Recorder, config};
+    use crate::fixture::Recorder;
 
     #[test]
     fn the_trace_begins_at_reconcile_and_not_at_the_runtime_around_it() {
@@ -160,46 +203,5 @@ mod tests {
         let (outside, inside) = recorder.run(|| (trace_id(), info_span!("work").in_scope(trace_id)));
         assert_eq!(outside, None);
         assert_eq!(inside, Some(recorder.spans()[0].span_context.trace_id().to_string()));
-    }
-
-    /// The environment of a running process cannot be changed safely, so the test starts itself once more
-    /// with another.
-    #[test]
-    fn the_environment_goes_before_the_configuration() {
-        const NAME: &str = "traces::tests::the_environment_goes_before_the_configuration";
-        let attribute =
-            |name: &'static str| resource(&config(None)).get(&Key::new(name)).map(|v| v.to_string());
-        if std::env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok() {
-            assert_eq!(attribute("service.name").as_deref(), Some("from-environment"));
-            assert_eq!(attribute("service.version").as_deref(), Some("9.9"));
-            assert_eq!(attribute("k8s.pod.name").as_deref(), Some("pod-1"));
-            return;
-        }
-        assert_eq!(attribute("service.name").as_deref(), Some("fixture"));
-        assert_eq!(attribute("service.version").as_deref(), Some("1.2.3"));
-        assert_eq!(attribute("telemetry.sdk.language").as_deref(), Some("rust"));
-
-        for variables in [
-            vec![(
-                "OTEL_RESOURCE_ATTRIBUTES",
-                "service.name=from-environment,service.version=9.9,k8s.pod.name=pod-1",
-            )],
-            vec![
-                ("OTEL_SERVICE_NAME", "from-environment"),
-                ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,service.version=9.9,k8s.pod.name=pod-1"),
-            ],
-        ] {
-            let child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", NAME, "--nocapture"])
-                .envs(variables.clone())
-                .output()
-                .unwrap();
-            let output = format!(
-                "{}{}",
-                String::from_utf8_lossy(&child.stdout),
-                String::from_utf8_lossy(&child.stderr)
-            );
-            assert!(child.status.success() && output.contains("1 passed"), "with {variables:?}:\n{output}");
-        }
     }
 }
