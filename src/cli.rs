@@ -1,4 +1,4 @@
-//! The command line: run | crd | render | validate | version | completion.
+//! The command line: run | crd | render | validate | import | version | completion.
 //!
 //! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings,
 //! 2 wrong usage or failure. Only `run` talks to the cluster.
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::import::{self, ImportError, Names};
 use crate::kinds::ChildKind;
 use crate::render::{self, Assumptions};
 use crate::settings::Settings;
@@ -37,6 +38,8 @@ enum Command {
     Render(RenderArgs),
     /// Check profiles: schema, rules and meaning. No cluster is needed. Exit code 1 when something is found.
     Validate(ValidateArgs),
+    /// Print the TelemetryProfile that an application's telemetry.toml means. No cluster is needed.
+    Import(ImportArgs),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -77,6 +80,22 @@ struct ValidateArgs {
     output: Form,
 }
 
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The application's TOML file, - for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Name of the profile. Left out: made from service_name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Namespace of the profile, which is that of the application's pods. Left out: none is written.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Label of the application's pods; may be repeated. Left out: app.kubernetes.io/name, guessed from service_name.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    selector: Vec<(String, String)>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
     Text,
@@ -89,6 +108,12 @@ fn optional_kind(text: &str) -> Result<ChildKind, String> {
         let names: Vec<_> = optional().map(ChildKind::name).collect();
         format!("the kinds that a cluster may lack are {}", names.join(", "))
     })
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write it as KEY=VALUE".to_owned())
 }
 
 /// Why a command failed.
@@ -114,6 +139,9 @@ pub enum CliError {
     /// Profiles cannot be rendered.
     #[error(transparent)]
     Render(#[from] render::RenderError),
+    /// A telemetry.toml cannot become a profile.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The operator cannot run.
     #[error(transparent)]
     Run(#[from] run::RunError),
@@ -124,7 +152,8 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Render(_) => 1,
+            Self::Render(_) | Self::Import(ImportError::File(_)) => 1,
+            Self::Import(ImportError::Names(_) | ImportError::Yaml(_)) => 2,
             Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Json(_) | Self::Run(_) => 2,
         }
     }
@@ -141,6 +170,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Crd => out.write_all(yaml::to_string(&profile::crd()?)?.as_bytes())?,
         Command::Render(args) => render_file(args, &mut out)?,
         Command::Validate(args) => return validate_files(&args, &mut out),
+        Command::Import(args) => import_file(args, &mut out)?,
         Command::Version => writeln!(out, "telemetry-operator {}", env!("CARGO_PKG_VERSION"))?,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "telemetry-operator", &mut out);
@@ -167,6 +197,13 @@ fn render_file(args: RenderArgs, out: &mut impl Write) -> Result<(), CliError> {
         files::write(&path, &yaml::to_string(&child.body)?)?;
     }
     Ok(())
+}
+
+fn import_file(args: ImportArgs, out: &mut impl Write) -> Result<(), CliError> {
+    let (file_name, text) = files::read(&args.file)?;
+    let selector = args.selector.into_iter().collect();
+    let names = Names { name: args.name, namespace: args.namespace, selector };
+    Ok(out.write_all(import::import(&file_name, &text, &names)?.as_bytes())?)
 }
 
 fn validate_files(args: &ValidateArgs, out: &mut impl Write) -> Result<ExitCode, CliError> {

@@ -21,12 +21,14 @@
 //! | [`burn_rate`] | the arithmetic of objectives and alert tiers |
 //! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
 //! | [`lint`], [`render`], [`mod@reference`] | the same path without a cluster: findings, manifests, documents |
+//! | [`mod@import`] | the configuration of an application that has the telemetry library → its profile |
 //! | [`cli`], [`server`], [`metrics`], [`settings`] | the process around it |
 
 pub mod apply;
 pub mod burn_rate;
 pub mod cli;
 pub mod controller;
+pub mod import;
 pub mod kinds;
 pub mod lint;
 pub mod metrics;

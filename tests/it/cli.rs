@@ -13,7 +13,7 @@ use testbed::Directory;
 use crate::common::*;
 
 /// Runs the binary where no cluster can be reached.
-fn run(arguments: &[&str], input: Option<&str>) -> Output {
+pub fn run(arguments: &[&str], input: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-operator"));
     command.args(arguments).env("KUBECONFIG", "/nonexistent").env_remove("KUBERNETES_SERVICE_HOST");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -26,14 +26,14 @@ fn run(arguments: &[&str], input: Option<&str>) -> Output {
 }
 
 /// Standard output of a run that must succeed and say nothing on standard error.
-fn succeed(arguments: &[&str], input: Option<&str>) -> String {
+pub fn succeed(arguments: &[&str], input: Option<&str>) -> String {
     let output = run(arguments, input);
     let (out, err) = texts(&output);
     assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{arguments:?}: {out}");
     out
 }
 
-fn texts(output: &Output) -> (String, String) {
+pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     (text(&output.stdout), text(&output.stderr))
 }
@@ -288,7 +288,7 @@ fn the_other_commands_print_what_they_promise() {
     assert_eq!(succeed(&["version"], None), format!("telemetry-operator {}\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         let script = succeed(&["completion", shell], None);
-        for command in ["run", "render", "validate"] {
+        for command in ["run", "render", "validate", "import"] {
             assert!(script.contains(command), "{shell}: {command} is not completed");
         }
     }
@@ -302,7 +302,7 @@ fn the_other_commands_print_what_they_promise() {
         check
     });
     let help = succeed(&["--help"], None);
-    for command in ["run", "crd", "render", "validate", "version", "completion"] {
+    for command in ["run", "crd", "render", "validate", "import", "version", "completion"] {
         assert!(help.contains(command), "{help}");
     }
 }

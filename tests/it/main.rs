@@ -20,6 +20,7 @@ mod self_telemetry;
 mod cli;
 mod collector;
 mod dashboards;
+mod import;
 mod invalid;
 mod jaeger;
 mod prometheus;
