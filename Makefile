@@ -7,7 +7,7 @@ export RUST_BACKTRACE ?= 0
 CACHE := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/telemetry-operator-testbed)
 DENY := $(CACHE)/cargo-deny-0.20.2
 
-.PHONY: help demo test lint generate build clean
+.PHONY: help demo test lint bench generate build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ lint: $(DENY)/bin/cargo-deny ## rustfmt, clippy and rustdoc with warnings as err
 $(DENY)/bin/cargo-deny:
 	@echo "installing cargo-deny 0.20.2, once (four minutes on two cores)"
 	$(CARGO) install cargo-deny --version 0.20.2 --locked --quiet --root $(DENY)
+
+bench: ## Measure what an operation of the telemetry library costs
+	$(CARGO) bench --locked --package telemetry
 
 generate: ## Write the files that are made from the code: CRD, RBAC, reference
 	UPDATE=1 $(CARGO) test --locked --test it -- generated_files

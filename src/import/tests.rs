@@ -1,8 +1,10 @@
 //! Many files: what is printed passes `validate` and says what the file says; what a profile cannot hold is refused with
 //! the file's line.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::profile::{LogFormat, TelemetryProfile, TraceProtocol};
+use crate::profile::{InstrumentType, LogFormat, TelemetryProfile, TraceProtocol};
 
 fn read(text: &str) -> TelemetryProfile {
     serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
@@ -213,4 +215,39 @@ fn the_name_of_the_file_stays_in_its_comment() {
         import(hostile, "[telemetry]\nservice_name = 'shop'", &Names::default()).expect("a good file");
     let profile = read(&printed);
     assert_eq!((profile.spec.service.name.as_str(), profile.spec.paused), ("shop", false));
+}
+
+/// The instruments of a profile are those that an application of the library exposes: names and types.
+#[test]
+fn the_instruments_are_those_of_the_library() {
+    let config = TelemetryConfig {
+        service_name: "library".to_owned(),
+        prometheus_enabled: false,
+        ..TelemetryConfig::default()
+    };
+    let library = telemetry::TelemetryManager::new(config).unwrap();
+    let instruments = library.instruments();
+    instruments.exports.add(1, &[]);
+    instruments.api_duration.record(0.1, &[]);
+    instruments.cache_hit_ratio.record(0.5, &[]);
+    let _active = instruments.active_operation("export");
+    let text = library.render_metrics(None).body;
+    let exposed: BTreeMap<_, _> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE trakt_"))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| (format!("trakt_{name}"), kind))
+        .collect();
+
+    let printed = import("t.toml", "[telemetry]\nservice_name = \"library\"\n", &Names::default()).unwrap();
+    let declared = read(&printed).spec.metrics.instruments;
+    let declared = declared.iter().map(|instrument| {
+        let kind = match instrument.kind {
+            InstrumentType::Counter => "counter",
+            InstrumentType::Histogram => "histogram",
+            InstrumentType::Gauge | InstrumentType::UpDownCounter => "gauge",
+        };
+        (instrument.name.clone(), kind)
+    });
+    assert_eq!(declared.collect::<BTreeMap<_, _>>(), exposed);
 }
