@@ -11,7 +11,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use crate::manager::TelemetryManager;
-use crate::operation::Operation;
+use crate::operation::{Operation, Outcome};
 
 impl TelemetryManager {
     /// Runs `future`, which makes an API call, in a client span `api.<endpoint>`, and records duration and outcome (`ok`,
@@ -25,38 +25,38 @@ impl TelemetryManager {
     ///
     /// # Errors
     /// Those of `future`.
-    pub async fn instrument_api_call<T, E, F>(
+    pub fn instrument_api_call<T, E, F>(
         &self,
         endpoint: &'static str,
         method: &'static str,
         future: F,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: Display,
     {
-        if !self.is_enabled() {
-            return future.await;
-        }
-        let attributes = [
-            KeyValue::new("http.method", method),
-            KeyValue::new(HTTP_REQUEST_METHOD, method),
-            KeyValue::new("http.url", endpoint),
-            KeyValue::new(URL_TEMPLATE, endpoint),
-            KeyValue::new("component", "api_client"),
-        ];
-        let context = self.start(format!("api.{endpoint}").into(), SpanKind::Client, &attributes);
-        let duration = &self.instruments().api_duration;
-        let started = Instant::now();
-        Operation::new(future, context, |context: &Context, outcome| {
-            let labels = [
-                KeyValue::new("endpoint", endpoint),
-                KeyValue::new("method", method),
-                KeyValue::new("outcome", outcome.as_str()),
+        let begin = self.is_enabled().then_some(move || {
+            let attributes = [
+                KeyValue::new("http.method", method),
+                KeyValue::new(HTTP_REQUEST_METHOD, method),
+                KeyValue::new("http.url", endpoint),
+                KeyValue::new(URL_TEMPLATE, endpoint),
+                KeyValue::new("component", "api_client"),
             ];
-            duration.record_in(context, started.elapsed().as_secs_f64(), &labels);
-        })
-        .await
+            let context = self.start(format!("api.{endpoint}").into(), SpanKind::Client, &attributes);
+            let duration = &self.instruments().api_duration;
+            let started = Instant::now();
+            let measure = move |context: &Context, outcome: Outcome| {
+                let labels = [
+                    KeyValue::new("endpoint", endpoint),
+                    KeyValue::new("method", method),
+                    KeyValue::new("outcome", outcome.as_str()),
+                ];
+                duration.record_in(context, started.elapsed().as_secs_f64(), &labels);
+            };
+            (context, measure)
+        });
+        Operation::new(future, begin)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Correlation ids: In: an id made here or taken from a header. Out: the id of whatever runs inside its scope, however many
+//! In: an id made here or taken from a header. Out: the id of whatever runs inside its scope, however many
 //! threads it moves over. Pure; the id lives in the task, not in a shared map.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use opentelemetry::trace::FutureExt as _;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 /// The longest id that is taken from elsewhere, in bytes.
 const LONGEST: usize = 128;
@@ -77,6 +77,24 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(in_current_operation(future))
+}
+
+/// `tokio::task::spawn_blocking` for work that belongs to the current operation: it inherits the correlation id, the span and
+/// the baggage.
+///
+/// # Panics
+/// Outside a tokio runtime, as `tokio::task::spawn_blocking` does.
+pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let (id, context, span) = (CorrelationId::current(), Context::current(), Span::current());
+    tokio::task::spawn_blocking(move || {
+        // In this order: to enter the span makes its own context the current one, which may be an outer one.
+        let _span = span.entered();
+        let _context = context.attach();
+        match id {
+            Some(id) => id.sync_scope(work),
+            None => work(),
+        }
+    })
 }
 
 /// `future`, bound to the correlation id, the span and the baggage that are current now, wherever it will run.

@@ -2,7 +2,7 @@
 //! [`shutdown`](crate::TelemetryManager::shutdown). No network.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub enum TelemetryError {
         /// What the system says.
         reason: io::Error,
     },
-    /// An exporter refuses its settings, for example an `OTEL_EXPORTER_OTLP_*` variable.
+    /// An OTLP exporter cannot be made for an endpoint.
     #[error(transparent)]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
     /// A directive of the log filter cannot be read.
@@ -38,9 +38,6 @@ pub enum TelemetryError {
     /// A metric of this crate could not be registered.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
-    /// A part of the OpenTelemetry SDK could not be set up.
-    #[error("OpenTelemetry SDK: {0}")]
-    Sdk(#[from] opentelemetry_sdk::error::OTelSdkError),
     /// The thread that carries the connections could not be started.
     #[error("cannot start the thread of telemetry: {0}")]
     Runtime(io::Error),
@@ -75,18 +72,30 @@ fn remedy(reason: &io::Error) -> &'static str {
     }
 }
 
-/// An error and its causes in one line. One that cannot be formatted is marked as such.
+/// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut chain = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let colon = if chain.is_empty() { "" } else { ": " };
-        if write!(chain, "{colon}{error}").is_err() {
-            chain.push_str("<not formattable>");
-        }
+        append(&mut chain, format_args!("{colon}{error}"));
         next = error.source();
     }
     chain
+}
+
+/// What `format!` gives, which panics when a `Display` or `Debug` of somebody else's returns an error; this does not.
+pub(crate) fn formatted(arguments: fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    append(&mut text, arguments);
+    text
+}
+
+/// Formats at the end of `text`. What cannot be formatted is marked as such.
+pub(crate) fn append(text: &mut String, arguments: fmt::Arguments<'_>) {
+    if text.write_fmt(arguments).is_err() {
+        text.push_str("<not formattable>");
+    }
 }
 
 #[cfg(test)]

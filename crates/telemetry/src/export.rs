@@ -12,24 +12,22 @@
 mod account;
 mod connection;
 mod size;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
+use opentelemetry_otlp::{ExporterBuildError, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{LogBatch, LogExporter};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Handle;
 
-use crate::endpoint::{OtlpEndpoint, Protocol};
+use crate::endpoint::{OtlpEndpoint, Protocol, Signal};
 use crate::error::TelemetryError;
 
 use account::Account;
-pub(crate) use account::{ExportCounters, Signal};
+pub(crate) use account::ExportCounters;
 use connection::HttpClient;
 pub(crate) use size::FIELD;
 #[cfg(test)]
@@ -58,21 +56,11 @@ pub(crate) fn span_exporter(
     counters: &ExportCounters,
     background: &Handle,
 ) -> Result<OtlpSpans, TelemetryError> {
-    let mut link = Link::new(Signal::Spans, endpoint, counters, background);
+    let mut link = Link::new(Signal::Traces, endpoint, counters, background);
     let builder = opentelemetry_otlp::SpanExporter::builder();
     let otlp = match endpoint.protocol {
-        Protocol::Grpc => builder
-            .with_tonic()
-            .with_channel(connection::channel(&endpoint.url, background)?)
-            .with_timeout(link.timeout)
-            .build(),
-        Protocol::HttpProtobuf => builder
-            .with_http()
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .with_shared_http_client(link.http_client())
-            .with_endpoint(&endpoint.url)
-            .with_timeout(link.timeout)
-            .build(),
+        Protocol::Grpc => link.grpc(builder.with_tonic(), &endpoint.url)?.build(),
+        Protocol::HttpProtobuf => link.http(builder.with_http(), &endpoint.url).build(),
     }?;
     Ok(OtlpSpans { otlp, link })
 }
@@ -83,21 +71,11 @@ pub(crate) fn log_exporter(
     counters: &ExportCounters,
     background: &Handle,
 ) -> Result<OtlpLogs, TelemetryError> {
-    let mut link = Link::new(Signal::LogRecords, endpoint, counters, background);
+    let mut link = Link::new(Signal::Logs, endpoint, counters, background);
     let builder = opentelemetry_otlp::LogExporter::builder();
     let otlp = match endpoint.protocol {
-        Protocol::Grpc => builder
-            .with_tonic()
-            .with_channel(connection::channel(&endpoint.url, background)?)
-            .with_timeout(link.timeout)
-            .build(),
-        Protocol::HttpProtobuf => builder
-            .with_http()
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .with_shared_http_client(link.http_client())
-            .with_endpoint(&endpoint.url)
-            .with_timeout(link.timeout)
-            .build(),
+        Protocol::Grpc => link.grpc(builder.with_tonic(), &endpoint.url)?.build(),
+        Protocol::HttpProtobuf => link.http(builder.with_http(), &endpoint.url).build(),
     }?;
     Ok(OtlpLogs { otlp, link })
 }
@@ -165,9 +143,23 @@ impl Link {
         Self { account, background: background.clone(), timeout, http: None }
     }
 
-    fn http_client(&mut self) -> Arc<HttpClient> {
-        let client = HttpClient::new(self.background.clone(), self.timeout);
-        Arc::clone(self.http.insert(Arc::new(client)))
+    fn grpc<B: WithTonicConfig + WithExportConfig>(
+        &self,
+        builder: B,
+        url: &str,
+    ) -> Result<B, ExporterBuildError> {
+        let channel = connection::channel(url, &self.background)?;
+        Ok(builder.with_channel(channel).with_timeout(self.timeout))
+    }
+
+    fn http<B: WithHttpConfig + WithExportConfig>(&mut self, builder: B, url: &str) -> B {
+        let client = Arc::new(HttpClient::new(self.background.clone(), self.timeout));
+        self.http = Some(Arc::clone(&client));
+        builder
+            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+            .with_shared_http_client(client)
+            .with_endpoint(url)
+            .with_timeout(self.timeout)
     }
 
     /// Waits for one request with `items` in it, and counts them by what became of it.
@@ -203,10 +195,33 @@ fn timeout(signal: Signal, lookup: impl Fn(&str) -> Option<String>) -> Duration 
     let milliseconds =
         |name: &str| lookup(name)?.trim().parse().ok().filter(|milliseconds| *milliseconds > 0);
     let own = match signal {
-        Signal::Spans => "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-        Signal::LogRecords => "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+        Signal::Traces => "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        Signal::Logs => "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
     };
     milliseconds(own)
         .or_else(|| milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"))
         .map_or(TIMEOUT, Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_out_of_the_signal_goes_before_that_of_all_signals() {
+        let of = |variables: &[(&str, &str)], signal| {
+            let lookup = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            timeout(signal, lookup).as_millis()
+        };
+        let all = ("OTEL_EXPORTER_OTLP_TIMEOUT", "700");
+        let logs = ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "900");
+        assert_eq!(of(&[], Signal::Traces), 5000);
+        assert_eq!(of(&[all, logs], Signal::Traces), 700);
+        assert_eq!(of(&[all, logs], Signal::Logs), 900);
+        for unusable in ["0", "5s", ""] {
+            assert_eq!(of(&[("OTEL_EXPORTER_OTLP_TIMEOUT", unusable)], Signal::Traces), 5000, "{unusable}");
+        }
+    }
 }

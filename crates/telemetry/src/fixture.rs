@@ -1,26 +1,17 @@
-//! For the tests of this crate: a subscriber like the real one that keeps its spans, lines and log records,
-//! a port that nobody listens on, and a real collector, and a program that sends to it.
-
-mod collector;
-mod program;
+//! For the tests of this crate: a subscriber like the real one that keeps its spans, lines and log records. No network.
 
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
-use tokio::net::TcpSocket;
 use tracing::Dispatch;
 use tracing::dispatcher::DefaultGuard;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry;
-
-pub(crate) use collector::{Collector, HEADER, Ports};
-pub(crate) use program::{Program, in_own_process, waited};
 
 use crate::log_sink::LogSink;
 use crate::logs::{self, LogLayer};
@@ -64,7 +55,8 @@ impl Recorder {
         let writer = lines.writer();
         let sink = LogSink::new(structured, correlation, writer, Some(logs::logger(&loggers)));
         let logger = CorrelatedLogger::new(sink.clone(), "fixture", log_filter);
-        let subscriber = subscriber(&tracers, sink, log_filter);
+        let layer = LogLayer::new(sink).with_filter(logs::filter(log_filter).unwrap());
+        let subscriber = registry().with(traces::layer(tracers.tracer("fixture"))).with(layer).into();
         Self { subscriber, logger, spans, log_records, lines }
     }
 
@@ -98,14 +90,11 @@ impl Recorder {
     }
 
     pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
-        self.lines.json()
+        let parse = |line: &String| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in line: {line}"))
+        };
+        self.lines().iter().map(parse).collect()
     }
-}
-
-/// The layers of a program.
-pub(crate) fn subscriber(tracers: &SdkTracerProvider, sink: LogSink, log_filter: &str) -> Dispatch {
-    let logs = LogLayer::new(sink).with_filter(logs::filter(log_filter).unwrap());
-    registry().with(traces::layer(tracers.tracer("fixture"))).with(logs).into()
 }
 
 #[derive(Debug)]
@@ -145,23 +134,16 @@ impl LogExporter for Kept<SdkLogRecord> {
 
 /// What was written.
 #[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    pub(crate) fn writer(&self) -> BoxMakeWriter {
+    fn writer(&self) -> BoxMakeWriter {
         let lines = self.clone();
         BoxMakeWriter::new(move || lines.clone())
     }
 
-    pub(crate) fn get(&self) -> Vec<String> {
+    fn get(&self) -> Vec<String> {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-
-    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
-        self.get()
-            .iter()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in line: {line}")))
-            .collect()
     }
 }
 
@@ -173,21 +155,5 @@ impl Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A port that refuses connections for as long as this lives: bound, so that nobody else gets it, but not
-/// listened on.
-pub(crate) struct ClosedPort(TcpSocket);
-
-impl ClosedPort {
-    pub(crate) fn reserve() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        Self(socket)
-    }
-
-    pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.0.local_addr().unwrap())
     }
 }

@@ -102,7 +102,7 @@ mod fixture;
 
 pub use api_call::record_http_status;
 pub use config::{ConfigError, ConfigFile, Problem, TelemetryConfig};
-pub use correlation::{CorrelationId, in_current_operation, spawn};
+pub use correlation::{CorrelationId, in_current_operation, spawn, spawn_blocking};
 pub use error::TelemetryError;
 pub use logger::CorrelatedLogger;
 pub use manager::TelemetryManager;

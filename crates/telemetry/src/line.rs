@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::correlation::CorrelationId;
-use crate::error::chain;
+use crate::error::{append, chain, formatted};
 
 /// The names at the top of a JSON line. A field that has one of them gets the prefix `event.`.
 const RESERVED: [&str; 7] =
@@ -119,13 +119,6 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// `format!` panics when a `Display` or `Debug` of somebody else's returns an error; this does not.
-fn append(line: &mut String, arguments: fmt::Arguments<'_>) {
-    if line.write_fmt(arguments).is_err() {
-        line.push_str("<not formattable>");
-    }
-}
-
 /// The message and the fields of an event.
 pub(crate) fn of_event(event: &Event<'_>) -> (String, Map<String, Value>) {
     let mut content = Content::default();
@@ -197,9 +190,7 @@ impl Visit for Content {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut debug = String::new();
-        append(&mut debug, format_args!("{value:?}"));
-        self.put(field, Value::from(debug));
+        self.put(field, Value::from(formatted(format_args!("{value:?}"))));
     }
 }
 

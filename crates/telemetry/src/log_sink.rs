@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::line::{self, Record};
-use crate::traces::TRANSPORT;
+use crate::traces::is_transport;
 
 /// Where everything that is logged goes. A clone is the same sink.
 #[derive(Clone)]
@@ -42,6 +42,7 @@ impl LogSink {
         let line = line::render(&record, *structured, *correlation);
         // There is nowhere left to report to.
         let _ = writer.make_writer().write_all(line.as_bytes());
+        // To send what is said about sending would make more of it.
         if let Some(logger) = otlp
             && !is_transport(record.target)
         {
@@ -54,10 +55,4 @@ impl fmt::Debug for LogSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogSink").field("structured", &self.0.structured).finish_non_exhaustive()
     }
-}
-
-/// Whether an event comes from what carries records away: to send it would make new events.
-fn is_transport(target: &str) -> bool {
-    let origin = target.split_once("::").map_or(target, |(origin, _)| origin);
-    TRANSPORT.contains(&origin) || origin.starts_with("opentelemetry")
 }

@@ -16,7 +16,6 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute::{SERVICE_NAME, SERVICE_VERSION};
 use prometheus::Registry;
 use serde_json::json;
-use tokio::sync::oneshot;
 use tracing::{Dispatch, Subscriber, dispatcher};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -29,7 +28,8 @@ use crate::export::{self, ExportCounters};
 use crate::log_sink::LogSink;
 use crate::logger::CorrelatedLogger;
 use crate::logs::{self, LogLayer};
-use crate::metrics::{self, Counter, Exposition, Histogram, Metrics, TelemetryInstruments};
+use crate::metrics::server::{self, Server};
+use crate::metrics::{Counter, Exposition, Histogram, Metrics, TelemetryInstruments};
 use crate::runtime::Background;
 use crate::shutdown::Shutdown;
 use crate::traces::{self, ENVIRONMENT_ATTRIBUTE};
@@ -103,12 +103,10 @@ impl TelemetryManager {
         );
         let logger = CorrelatedLogger::new(sink.clone(), &config.service_name, &config.log_filter);
         let ready = Arc::new(AtomicBool::new(true));
-        let (stop_server, stopped) = oneshot::channel::<()>();
         let metrics_address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        if let Some((listener, handle)) = listener.zip(handle) {
-            let stop = async { drop(stopped.await) };
-            handle.spawn(metrics::server::serve(listener, metrics.clone(), Arc::clone(&ready), stop));
-        }
+        let server = listener
+            .zip(handle)
+            .map(|(listener, handle)| Server::start(listener, metrics.clone(), Arc::clone(&ready), handle));
         for notice in &resolved.notices {
             logger.warn("telemetry.configuration", json!({"notice": notice}));
         }
@@ -124,7 +122,7 @@ impl TelemetryManager {
             logger,
             ready,
             metrics_address,
-            shutdown: Shutdown::new(tracers, loggers, counters, background, stop_server),
+            shutdown: Shutdown::new(tracers, loggers, counters, server, background),
             metrics,
             config: resolved.config,
         };
@@ -244,7 +242,7 @@ impl TelemetryManager {
     }
 
     /// Sends the spans and log records that are still waiting and closes connections and port, within the deadline. Log lines
-    /// go on being written; spans that are made afterwards go nowhere. A second call does nothing.
+    /// go on being written; spans that are made afterwards go nowhere. A second call waits for the end of the first one.
     ///
     /// # Errors
     /// Something was lost: because the deadline came first, or because the endpoint did not take it.
@@ -268,7 +266,7 @@ fn listener(resolved: &Resolved) -> Result<Option<TcpListener>, TelemetryError> 
         return Ok(None);
     }
     let host = resolved.metrics_host;
-    metrics::server::bind(host, port).map(Some).map_err(|reason| {
+    server::bind(host, port).map(Some).map_err(|reason| {
         let address = SocketAddr::new(host.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port);
         TelemetryError::Port { address, reason }
     })

@@ -88,7 +88,7 @@ impl Metrics {
         &self.registry
     }
 
-    /// The provider of the meters, to shut it down and to make it known to the process; `None` when disabled.
+    /// The provider of the meters, to make it known to the process; `None` when disabled.
     pub(crate) fn provider(&self) -> Option<&SdkMeterProvider> {
         self.provider.as_ref()
     }

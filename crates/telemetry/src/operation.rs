@@ -15,35 +15,39 @@ use opentelemetry::trace::{SpanBuilder, SpanKind, SpanRef, Status, TraceContextE
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_semantic_conventions::attribute::{ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_TYPE};
 
+use crate::error::formatted;
 use crate::manager::TelemetryManager;
 
 /// On the span of an operation that did not come to its own end: `panicked` or `cancelled`.
 pub(crate) const OUTCOME: &str = "operation.outcome";
 
+/// How much of a message a span holds, in bytes: thousands of spans wait in the queue while nobody takes them.
+const LONGEST_MESSAGE: usize = 8 << 10;
+
 impl TelemetryManager {
     /// Runs `future` in a span called `name`, a child of whatever span is current. The span has `service.name`,
     /// `service.version`, `environment`, and `correlation.id` where there is one. The result is passed through.
     ///
-    /// An error becomes an `exception` event and the status Error with its message. So does a panic, which then goes on its
-    /// way. A future that is dropped before its end, by a timeout for example, ends the span with the status Error and
+    /// An error becomes an `exception` event and the status Error with its message, of which 8 KiB are kept. So does a panic,
+    /// which then goes on its way. A future that is dropped before its end, by a timeout for example, ends the span with the status Error and
     /// `operation.outcome = cancelled`.
     ///
     /// # Errors
     /// Those of `future`.
-    pub async fn trace_operation<T, E, F>(
+    pub fn trace_operation<T, E, F>(
         &self,
         name: impl Into<Cow<'static, str>>,
         future: F,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: Display,
     {
-        if !self.is_enabled() {
-            return future.await;
-        }
-        let context = self.start(name.into(), SpanKind::Internal, &[]);
-        Operation::new(future, context, |_: &Context, _| ()).await
+        let begin = self.is_enabled().then(|| {
+            let name = name.into();
+            move || (self.start(name, SpanKind::Internal, &[]), |_: &Context, _: Outcome| ())
+        });
+        Operation::new(future, begin)
     }
 
     /// The current context with a new span in it.
@@ -79,80 +83,108 @@ impl Outcome {
 }
 
 pin_project_lite::pin_project! {
-    /// Polls `future` inside the span of `context`, and ends the span when the future is done, panics, or is dropped.
-    pub(crate) struct Operation<F, H>
+    /// Polls `future` inside a span, which begins with the first poll and ends when the future is done, panics, or is dropped.
+    ///
+    /// A type of its own and not an `async fn`, which would hold the future twice: with operations inside of operations, each
+    /// of them would double the size of the whole.
+    pub(crate) struct Operation<F, B, H>
     where
-        H: FnMut(&Context, Outcome),
+        H: FnOnce(&Context, Outcome),
     {
+        // Until it is done.
         #[pin]
-        future: F,
-        context: Context,
-        ended: bool,
-        on_end: H,
+        future: Option<F>,
+        // Until the first poll.
+        begin: Option<B>,
+        // From then on until the end: the span, and what is called just before it ends.
+        running: Option<(Context, H)>,
     }
 
-    impl<F, H> PinnedDrop for Operation<F, H>
+    impl<F, B, H> PinnedDrop for Operation<F, B, H>
     where
-        H: FnMut(&Context, Outcome),
+        H: FnOnce(&Context, Outcome),
     {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if !*this.ended {
-                cancelled(&this.context.span());
-                (this.on_end)(this.context, Outcome::Cancelled);
-                this.context.span().end();
+            let mut this = this.project();
+            if let Some((context, on_end)) = this.running.take() {
+                // What the future says and ends while it is dropped belongs to the operation as well.
+                let current = context.clone().attach();
+                this.future.set(None);
+                drop(current);
+                cancelled(&context.span());
+                on_end(&context, Outcome::Cancelled);
+                context.span().end();
             }
         }
     }
 }
 
-impl<F, H> Operation<F, H>
+impl<F, B, H> Operation<F, B, H>
 where
-    H: FnMut(&Context, Outcome),
+    B: FnOnce() -> (Context, H),
+    H: FnOnce(&Context, Outcome),
 {
-    /// `context` holds the span; `on_end` is called once, just before the span ends.
-    pub(crate) fn new(future: F, context: Context, on_end: H) -> Self {
-        Self { future, context, ended: false, on_end }
+    /// `begin` gives a context with the span in it, and what is called just before that ends. `None`: there is no span.
+    pub(crate) fn new(future: F, begin: Option<B>) -> Self {
+        Self { future: Some(future), begin, running: None }
     }
 }
 
-impl<F, T, E, H> Future for Operation<F, H>
+impl<F, T, E, B, H> Future for Operation<F, B, H>
 where
     F: Future<Output = Result<T, E>>,
     E: Display,
-    H: FnMut(&Context, Outcome),
+    B: FnOnce() -> (Context, H),
+    H: FnOnce(&Context, Outcome),
 {
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let polled = {
-            let _current = this.context.clone().attach();
-            // Nothing of the future is looked at after a panic; it goes on to whoever polled.
-            catch_unwind(AssertUnwindSafe(|| this.future.poll(task)))
+        let mut this = self.project();
+        if let Some(begin) = this.begin.take() {
+            *this.running = Some(begin());
+        }
+        let Some((context, _)) = this.running.as_ref() else {
+            return poll_or_wait(this.future, task);
         };
+        let current = context.clone().attach();
+        // Nothing of the future is looked at after a panic; it goes on to whoever polled.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = poll_or_wait(this.future.as_mut(), task);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        }));
+        drop(current);
         let outcome = match &polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(_))) => Outcome::Ok,
             Ok(Poll::Ready(Err(error))) => {
-                failed(&this.context.span(), type_name::<E>(), error);
+                failed(&context.span(), type_name::<E>(), error);
                 Outcome::Error
             }
             Err(payload) => {
-                panicked(&this.context.span(), message_of(payload.as_ref()));
+                panicked(&context.span(), message_of(payload.as_ref()));
                 Outcome::Panicked
             }
         };
-        *this.ended = true;
-        (this.on_end)(this.context, outcome);
-        this.context.span().end();
+        if let Some((context, on_end)) = this.running.take() {
+            on_end(&context, outcome);
+            context.span().end();
+        }
         polled.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }
 
+/// Polls a future that is there. Who polls one that is done breaks the contract, and waits in vain.
+fn poll_or_wait<F: Future>(future: Pin<&mut Option<F>>, task: &mut task::Context<'_>) -> Poll<F::Output> {
+    future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(task))
+}
+
 fn failed(span: &SpanRef<'_>, kind: &'static str, error: &dyn Display) {
     if span.is_recording() {
-        exception(span, kind, error.to_string());
+        exception(span, kind, formatted(format_args!("{error}")));
         span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
     }
 }
@@ -166,7 +198,8 @@ fn panicked(span: &SpanRef<'_>, message: String) {
 }
 
 /// Names and status as the OpenTelemetry specification has them, "Recording Errors".
-fn exception(span: &SpanRef<'_>, kind: &'static str, message: String) {
+fn exception(span: &SpanRef<'_>, kind: &'static str, mut message: String) {
+    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
     span.add_event(
         "exception",
         vec![KeyValue::new(EXCEPTION_TYPE, kind), KeyValue::new(EXCEPTION_MESSAGE, message.clone())],

@@ -2,7 +2,7 @@
 //! runtime of its own, so that telemetry works in a program without one, and while all workers of the program's own runtime
 //! are busy. Talks to whatever its futures talk to.
 
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ const RESOLVERS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Background {
     handle: Handle,
-    /// Dropped or sent: the thread ends.
-    stop: Mutex<Option<oneshot::Sender<()>>>,
+    /// Dropped, it ends the thread.
+    stop: oneshot::Sender<()>,
     /// Closed by the thread when everything that it carried is gone.
-    ended: Mutex<mpsc::Receiver<()>>,
+    ended: mpsc::Receiver<()>,
 }
 
 impl Background {
@@ -42,7 +42,7 @@ impl Background {
             drop(alive);
         };
         thread::Builder::new().name("telemetry".to_owned()).spawn(carry).map_err(TelemetryError::Runtime)?;
-        Ok(Self { handle, stop: Mutex::new(Some(stop)), ended: Mutex::new(ended) })
+        Ok(Self { handle, stop, ended })
     }
 
     /// To give it work. Once the thread has ended, work is dropped and never runs.
@@ -51,10 +51,9 @@ impl Background {
     }
 
     /// Ends the thread and waits until connections and ports are closed; whether they were in time. Blocks.
-    pub(crate) fn stop(&self, deadline: Duration) -> bool {
-        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(ended.recv_timeout(deadline), Err(mpsc::RecvTimeoutError::Disconnected))
+    pub(crate) fn stop(self, deadline: Duration) -> bool {
+        drop(self.stop);
+        matches!(self.ended.recv_timeout(deadline), Err(mpsc::RecvTimeoutError::Disconnected))
     }
 }
 
@@ -103,10 +102,10 @@ mod tests {
         let address = told.recv_timeout(PLENTY).unwrap();
         assert!(TcpListener::bind(address).is_err(), "the port was free all the time");
 
+        let handle = background.handle().clone();
         assert!(background.stop(PLENTY), "it did not end");
         TcpListener::bind(address).expect("the port is still taken");
-        assert!(background.stop(PLENTY), "a second stop says something else");
-        let late = background.handle().spawn(async {});
+        let late = handle.spawn(async {});
         let runtime = Builder::new_current_thread().build().unwrap();
         assert!(runtime.block_on(late).unwrap_err().is_cancelled());
     }

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use crate::endpoint::Signal;
 use crate::error::TelemetryError;
-use crate::export::{ExportCounters, Signal};
+use crate::export::ExportCounters;
+use crate::metrics::server::Server;
 use crate::runtime::Background;
 
 /// How long the thread of a dropped manager goes on trying to deliver.
@@ -21,6 +23,8 @@ const AFTER_DROP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     waiting: Mutex<Option<Parts>>,
+    /// Closed when there is nothing left to wait for.
+    over: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -28,10 +32,11 @@ struct Parts {
     spans: SdkTracerProvider,
     logs: Option<SdkLoggerProvider>,
     counters: ExportCounters,
+    server: Option<Server>,
     /// Carries the connections; `None` when nothing is sent and nothing is served.
     background: Option<Background>,
-    /// Dropped, it stops the server.
-    stop_server: oneshot::Sender<()>,
+    /// Goes with the other parts.
+    over: watch::Sender<()>,
 }
 
 impl Shutdown {
@@ -39,15 +44,25 @@ impl Shutdown {
         spans: SdkTracerProvider,
         logs: Option<SdkLoggerProvider>,
         counters: ExportCounters,
+        server: Option<Server>,
         background: Option<Background>,
-        stop_server: oneshot::Sender<()>,
     ) -> Self {
-        Self { waiting: Mutex::new(Some(Parts { spans, logs, counters, background, stop_server })) }
+        let (sender, over) = watch::channel(());
+        let parts = Parts { spans, logs, counters, server, background, over: sender };
+        Self { waiting: Mutex::new(Some(parts)), over }
     }
 
-    /// Sends what is waiting. The first call does it; others find nothing to do.
+    /// Sends what is waiting. The first call does it; others wait for its end.
     pub(crate) async fn run(&self, deadline: Duration) -> Result<(), TelemetryError> {
-        let Some(parts) = self.take() else { return Ok(()) };
+        let Some(parts) = self.take() else {
+            // Nothing is ever sent: this waits for the sender to be dropped.
+            let _ = self.over.clone().changed().await;
+            return Ok(());
+        };
+        if parts.background.is_none() {
+            // Nothing to send, nothing to close: nothing that takes time.
+            return parts.end(deadline);
+        }
         let (done, result) = oneshot::channel();
         // The batch processors block whoever shuts them down, and that must not be a worker of the caller's runtime.
         thread::Builder::new()
@@ -64,18 +79,20 @@ impl Shutdown {
 
 impl Drop for Shutdown {
     fn drop(&mut self) {
-        if let Some(parts) = self.take() {
-            // Without a thread to be had, what was waiting is lost, and nobody is held up.
-            drop(thread::Builder::new().spawn(move || drop(parts.end(AFTER_DROP))));
+        if let Some(parts) = self.take().filter(|parts| parts.background.is_some()) {
+            // A machine that has no thread left for this has worse to lose than what was waiting.
+            let end = thread::Builder::new().name("telemetry-shutdown".to_owned());
+            drop(end.spawn(move || drop(parts.end(AFTER_DROP))));
         }
     }
 }
 
 impl Parts {
     fn end(self, deadline: Duration) -> Result<(), TelemetryError> {
-        let Self { spans, logs, counters, background, stop_server } = self;
+        let Self { spans, logs, counters, server, background, over: _over } = self;
         let started = Instant::now();
-        let lost = || (counters.failed(Signal::Spans), counters.failed(Signal::LogRecords));
+        let left = || deadline.saturating_sub(started.elapsed());
+        let lost = || (counters.failed(Signal::Traces), counters.failed(Signal::Logs));
         let before = lost();
         // Both at once: each may need the whole deadline.
         let results = thread::scope(|scope| {
@@ -84,14 +101,17 @@ impl Parts {
             let logs = logs.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
             [spans, logs.unwrap_or_else(|_| Err(OTelSdkError::InternalFailure("panicked".to_owned())))]
         });
+        let took = started.elapsed();
         // The port goes last: until here, somebody may still read what was delivered.
-        drop(stop_server);
+        if let Some(server) = server {
+            server.stop(left());
+        }
         if let Some(background) = background {
-            background.stop(deadline.saturating_sub(started.elapsed()));
+            background.stop(left());
         }
         let failures: Vec<_> = results.into_iter().filter_map(failure).collect();
         if !failures.is_empty() {
-            return Err(if started.elapsed() >= deadline {
+            return Err(if took >= deadline {
                 TelemetryError::ShutdownTimeout(deadline)
             } else {
                 TelemetryError::Shutdown(failures.join("; "))

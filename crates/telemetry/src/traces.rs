@@ -52,7 +52,8 @@ pub(crate) fn provider<E: SpanExporter + 'static>(
             .with_span_processor(Correlating)
             .with_batch_exporter(exporter)
             .build(),
-        None => builder.with_sampler(Sampler::AlwaysOff).build(),
+        // A caller's trace still goes on to whoever is called from here.
+        None => builder.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build(),
     }
 }
 
@@ -114,11 +115,18 @@ where
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let origin = target.split_once("::").map_or(target, |(origin, _)| origin);
-    *metadata.level() <= Level::INFO
-        && !TRANSPORT.contains(&origin)
-        && !SURROUNDINGS.contains(&origin)
-        && !origin.starts_with("opentelemetry")
+    *metadata.level() <= Level::INFO && !is_transport(target) && !SURROUNDINGS.contains(&origin(target))
+}
+
+/// Whether a span or an event comes from what carries telemetry to the endpoint.
+pub(crate) fn is_transport(target: &str) -> bool {
+    let origin = origin(target);
+    TRANSPORT.contains(&origin) || origin.starts_with("opentelemetry")
+}
+
+/// The crate that a target belongs to.
+fn origin(target: &str) -> &str {
+    target.split_once("::").map_or(target, |(origin, _)| origin)
 }
 
 /// The trace id of the current span, in hex, if the trace can be looked up where the spans go: `None` outside

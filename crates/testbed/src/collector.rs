@@ -17,8 +17,11 @@ use crate::net::{accepts_connections, free_ports};
 use crate::part::Part;
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The header of requests that shows at the other end.
+pub const TENANT_HEADER: &str = "x-tenant";
 
-/// A collector that passes everything on at once. Dropping it ends it.
+/// A collector that passes everything on at once, with the header [`TENANT_HEADER`] of each request as the attribute `tenant`
+/// of what is in it. Dropping it ends it.
 pub struct Collector {
     process: Option<Daemon>,
     directory: Directory,
@@ -81,18 +84,31 @@ fn run(program: &PathBuf, directory: &Directory, grpc: u16) -> Result<Daemon> {
 }
 
 fn configuration(grpc: u16, http: u16, traces: &str, logs: &str) -> Value {
-    let local = |port: u16| json!({"endpoint": format!("127.0.0.1:{port}")});
-    let traces = json!({"endpoint": traces.trim_start_matches("http://"), "tls": {"insecure": true}});
+    let local = |port: u16| json!({"endpoint": format!("127.0.0.1:{port}"), "include_metadata": true});
+    let tenant = format!("metadata.{TENANT_HEADER}");
+    let pipeline = |to| json!({"receivers": ["otlp"], "processors": ["attributes"], "exporters": [to]});
+    // Without queues of its own what it has taken has arrived, also when it is killed the moment after.
+    let no_queue = json!({"enabled": false});
+    let traces = json!({
+        "endpoint": traces.trim_start_matches("http://"),
+        "tls": {"insecure": true},
+        "sending_queue": no_queue,
+    });
+    let logs =
+        json!({"endpoint": logs, "encoding": "json", "compression": "none", "sending_queue": no_queue});
     json!({
         "receivers": {"otlp": {"protocols": {"grpc": local(grpc), "http": local(http)}}},
+        "processors": {"attributes": {"actions": [
+            {"key": "tenant", "from_context": tenant, "action": "upsert"},
+        ]}},
         "exporters": {
             "otlp_grpc": traces,
-            "otlp_http": {"endpoint": logs, "encoding": "json", "compression": "none"},
+            "otlp_http": logs,
         },
         "service": {
             "pipelines": {
-                "traces": {"receivers": ["otlp"], "exporters": ["otlp_grpc"]},
-                "logs": {"receivers": ["otlp"], "exporters": ["otlp_http"]},
+                "traces": pipeline("otlp_grpc"),
+                "logs": pipeline("otlp_http"),
             },
             // Its own metrics would take one more port.
             "telemetry": {"metrics": {"level": "none"}},

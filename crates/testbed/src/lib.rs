@@ -1,9 +1,9 @@
 //! A real Kubernetes control plane, and the back ends that profiles talk to, on this machine's loopback interface.
 //!
 //! In: nothing but a Go toolchain and the pinned modules under `parts/`. Out: etcd, the API server and the controller
-//! manager as child processes ([`ControlPlane`]), the collector ([`Collector`]), a Jaeger that keeps spans in memory ([`Jaeger`]), and the paths of the other
-//! programs that tests run ([`path`]). Nothing here knows the operator, and nothing leaves the machine except the
-//! downloads of the Go modules, whose checksums the Go toolchain verifies.
+//! manager as child processes ([`ControlPlane`]), the collector ([`Collector`]), a Jaeger that keeps spans in memory
+//! ([`Jaeger`]), and the paths of the other programs that tests run ([`path`]). Nothing here knows the operator, and nothing
+//! leaves the machine except the downloads of the Go modules, whose checksums the Go toolchain verifies.
 //!
 //! - `part`, `build`: what can be had, and how it is built once and kept in the cache directory
 //! - `control_plane`, `credentials`, `kubeconfig`: a cluster of one's own, and ways to log in to it
@@ -30,7 +30,7 @@ mod part;
 mod wait;
 
 pub use build::{ensure, path};
-pub use collector::Collector;
+pub use collector::{Collector, TENANT_HEADER};
 pub use control_plane::ControlPlane;
 pub use daemon::{Daemon, Readiness, log_tail, output};
 pub use directory::Directory;

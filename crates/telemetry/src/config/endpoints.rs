@@ -8,6 +8,12 @@ use crate::endpoint::{Address, OtlpEndpoint, Protocol, Signal, masked};
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 
+const COMPRESSION: [&str; 3] = [
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+];
+
 /// The names of the variables of one signal: endpoint and protocol.
 const fn names(signal: Signal) -> (&'static str, &'static str) {
     match signal {
@@ -55,6 +61,12 @@ pub(super) fn apply(resolved: &mut Resolved, logs_enabled: bool, variables: &mut
     if let (Some(old), Some(spans)) = (old_jaeger, &resolved.spans) {
         let no_logs = logs_enabled && resolved.logs.is_none();
         variables.notices.push(mapped(old, spans, no_logs));
+    }
+    for name in COMPRESSION {
+        if let Some(value) = variables.word(name).filter(|value| value != "none") {
+            let instead = "spans and log records are sent as they are";
+            variables.left_out(name, &value, "compression is not supported", instead);
+        }
     }
     let goes = |endpoint: &Option<OtlpEndpoint>| match endpoint {
         Some(endpoint) => format!("go to {}", endpoint.url),
@@ -253,6 +265,15 @@ mod tests {
                 GRPC,
                 "OTEL_EXPORTER_OTLP_PROTOCOL=http/json is left out: the protocols are grpc and http/protobuf; http/protobuf is \
                  used for port 4318 and with a path, otherwise grpc"
+                    .to_owned(),
+            ),
+            (
+                file,
+                "LOGS_COMPRESSION=gzip TRACES_COMPRESSION=none",
+                GRPC,
+                GRPC,
+                "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION=gzip is left out: compression is not supported; spans and log records are \
+                 sent as they are"
                     .to_owned(),
             ),
             (

@@ -13,21 +13,14 @@ use std::sync::{Mutex, PoisonError};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use prometheus::{IntCounterVec, Opts, Registry};
 
+use crate::endpoint::Signal;
 use crate::error::TelemetryError;
 
-/// What an exporter sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    Spans,
-    LogRecords,
-}
-
-impl Signal {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Spans => "spans",
-            Self::LogRecords => "log records",
-        }
+/// What a signal consists of, in words.
+const fn named(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "spans",
+        Signal::Logs => "log records",
     }
 }
 
@@ -46,7 +39,7 @@ pub(crate) struct ExportCounters {
 impl ExportCounters {
     pub(crate) fn register(registry: &Registry) -> Result<Self, TelemetryError> {
         let counter = |signal: Signal, name: &str| {
-            let what = signal.name();
+            let what = named(signal);
             let help = format!(
                 "What the OTLP exporter of {what} handed over, by result, without what a full queue turned away"
             );
@@ -58,8 +51,8 @@ impl ExportCounters {
             Ok::<_, TelemetryError>(counter)
         };
         Ok(Self {
-            spans: counter(Signal::Spans, "telemetry_exported_spans_total")?,
-            log_records: counter(Signal::LogRecords, "telemetry_exported_log_records_total")?,
+            spans: counter(Signal::Traces, "telemetry_exported_spans_total")?,
+            log_records: counter(Signal::Logs, "telemetry_exported_log_records_total")?,
         })
     }
 
@@ -70,8 +63,8 @@ impl ExportCounters {
 
     fn of(&self, signal: Signal) -> &IntCounterVec {
         match signal {
-            Signal::Spans => &self.spans,
-            Signal::LogRecords => &self.log_records,
+            Signal::Traces => &self.spans,
+            Signal::Logs => &self.log_records,
         }
     }
 }
@@ -108,7 +101,7 @@ impl Account {
             return;
         };
         let text = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-        if self.signal == Signal::LogRecords && is_unsupported(&text) {
+        if self.signal == Signal::Logs && is_unsupported(&text) {
             self.counter.with_label_values(&[UNSUPPORTED]).inc_by(items);
             if self.turn(State::Unsupported) != State::Unsupported {
                 self.unsupported(&text);
@@ -126,7 +119,7 @@ impl Account {
     }
 
     fn recovered(&self) {
-        tracing::info!(endpoint = self.endpoint, "the OTLP endpoint takes {} again", self.signal.name());
+        tracing::info!(endpoint = self.endpoint, "the OTLP endpoint takes {} again", named(self.signal));
     }
 
     fn unsupported(&self, error: &str) {
@@ -139,10 +132,10 @@ impl Account {
     }
 
     fn lost(&self, items: u64, error: &str, known: bool) {
-        let (endpoint, what) = (self.endpoint.as_str(), self.signal.name());
+        let (endpoint, what) = (self.endpoint.as_str(), named(self.signal));
         let (spans, log_records) = match self.signal {
-            Signal::Spans => (Some(items), None),
-            Signal::LogRecords => (None, Some(items)),
+            Signal::Traces => (Some(items), None),
+            Signal::Logs => (None, Some(items)),
         };
         if known {
             tracing::debug!(endpoint, spans, log_records, error, "a batch of {what} is lost");
@@ -193,7 +186,7 @@ mod tests {
     #[test]
     fn an_outage_is_reported_when_it_begins_and_when_it_ends() {
         for (signal, name, field) in
-            [(Signal::Spans, "spans", "spans"), (Signal::LogRecords, "log records", "log_records")]
+            [(Signal::Traces, "spans", "spans"), (Signal::Logs, "log records", "log_records")]
         {
             let away = || failure("connection refused");
             let (lines, counts) = kept(signal, &[Ok(()), away(), away(), Ok(()), Ok(()), away()]);
@@ -213,7 +206,7 @@ mod tests {
         let away = failure("connection refused");
         let jaeger = failure("TonicLogsClient export failed with gRPC code: Unimplemented");
         let other = || failure("HTTP export failed with status code: 404");
-        let (lines, counts) = kept(Signal::LogRecords, &[away, jaeger, other(), other()]);
+        let (lines, counts) = kept(Signal::Logs, &[away, jaeger, other(), other()]);
         assert_eq!(levels(&lines), ["WARN", "WARN"], "{lines:#?}");
         assert!(
             lines[1]["message"].as_str().unwrap().contains("a Jaeger stores traces only"),
@@ -222,14 +215,14 @@ mod tests {
         );
         assert_eq!(counts, [0, 2, 6]);
 
-        let (lines, counts) = kept(Signal::Spans, &[other()]);
+        let (lines, counts) = kept(Signal::Traces, &[other()]);
         assert!(lines[0]["message"].as_str().unwrap().contains("does not take spans"), "{}", lines[0]);
         assert_eq!(counts, [0, 2, 0]);
     }
 
     #[test]
     fn what_is_cut_off_by_the_end_of_the_program_is_no_outage() {
-        let (lines, counts) = kept(Signal::Spans, &[Err(OTelSdkError::AlreadyShutdown)]);
+        let (lines, counts) = kept(Signal::Traces, &[Err(OTelSdkError::AlreadyShutdown)]);
         assert_eq!(levels(&lines), ["DEBUG"], "{lines:#?}");
         assert_eq!(counts, [0, 2, 0]);
     }

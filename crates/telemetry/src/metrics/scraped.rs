@@ -12,8 +12,10 @@ use opentelemetry::KeyValue;
 use serde_json::{Value, json};
 use testbed::{Daemon, Directory, Part, Readiness, free_ports, http_get, wait_until};
 
+use super::server::{self, Server};
 use super::tests::{metrics, span, various};
-use super::{Metrics, TelemetryInstruments, server};
+use super::{Metrics, TelemetryInstruments};
+use crate::runtime::Background;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -23,7 +25,7 @@ struct Prometheus {
     url: String,
     _process: Daemon,
     _directory: Directory,
-    _server: tokio::runtime::Runtime,
+    _server: (Server, Background),
 }
 
 impl Prometheus {
@@ -31,14 +33,9 @@ impl Prometheus {
     fn scraping(metrics: &Metrics, protocols: &str) -> Self {
         let listener = server::bind(Some(LOCALHOST), 0).unwrap();
         let target = listener.local_addr().unwrap();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.spawn(server::serve(
-            listener,
-            metrics.clone(),
-            Arc::new(AtomicBool::new(true)),
-            std::future::pending(),
-        ));
+        let background = Background::start().unwrap();
+        let ready = Arc::new(AtomicBool::new(true));
+        let server = Server::start(listener, metrics.clone(), ready, background.handle());
 
         let directory = Directory::create("telemetry-prometheus").unwrap();
         let config = directory.path().join("prometheus.yml");
@@ -61,7 +58,8 @@ impl Prometheus {
         let readiness = Readiness::Http { url: format!("{url}/-/ready"), deadline: DEADLINE };
         let log = directory.path().join("prometheus.log");
         let process = Daemon::start("prometheus", command, &log, readiness).unwrap();
-        let prometheus = Self { url, _process: process, _directory: directory, _server: runtime };
+        let prometheus =
+            Self { url, _process: process, _directory: directory, _server: (server, background) };
         wait_until("the first scrape", DEADLINE, || {
             let targets = prometheus.get("/api/v1/targets");
             let target = &targets["activeTargets"][0];

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +20,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -27,7 +29,7 @@ use super::Metrics;
 
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(15), connections: 128 };
 /// How long requests that are being answered may hold up the end.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy)]
 struct Limits {
@@ -58,20 +60,46 @@ pub(crate) fn bind(host: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves the port of a non-blocking listener until `stop` is done; then the port is closed.
-///
-/// # Errors
-/// The runtime does not take the listener. Afterwards there is no error: who cannot be served loses the connection.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    metrics: Metrics,
-    ready: Arc<AtomicBool>,
-    stop: impl Future<Output = ()> + Send,
-) -> io::Result<()> {
-    serve_within(LIMITS, listener, router(metrics, ready), stop).await
+/// A server at work in the background. Dropping this ends it without waiting.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Dropped, it ends the server.
+    stop: oneshot::Sender<()>,
+    /// Closed when the last request has been answered or given up.
+    ended: mpsc::Receiver<()>,
 }
 
-async fn serve_within(
+impl Server {
+    /// Serves the port of a listener that [`bind`] gave.
+    pub(crate) fn start(
+        listener: TcpListener,
+        metrics: Metrics,
+        ready: Arc<AtomicBool>,
+        background: &Handle,
+    ) -> Self {
+        Self::with_limits(LIMITS, listener, router(metrics, ready), background)
+    }
+
+    fn with_limits(limits: Limits, listener: TcpListener, router: Router, background: &Handle) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (alive, ended) = mpsc::channel();
+        background.spawn(async move {
+            // An error means that the runtime does not take the listener: the port is closed.
+            let _ = serve(limits, listener, router, async { drop(stopped.await) }).await;
+            drop(alive);
+        });
+        Self { stop, ended }
+    }
+
+    /// Closes the port and waits for the answers that are on their way, but no longer than the deadline. Blocks.
+    pub(crate) fn stop(self, deadline: Duration) {
+        drop(self.stop);
+        // Whatever it waited for: what is left is dropped with the runtime.
+        let _ = self.ended.recv_timeout(deadline.min(2 * LAST_ANSWERS));
+    }
+}
+
+async fn serve(
     limits: Limits,
     listener: TcpListener,
     router: Router,
@@ -142,19 +170,18 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
-    use tokio::sync::oneshot;
-
     use super::super::tests::various;
     use super::*;
+    use crate::runtime::Background;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// The server on a thread of its own, as the manager runs it.
+    /// The server in the background, as the manager runs it.
     struct Running {
         address: SocketAddr,
         ready: Arc<AtomicBool>,
-        stop: oneshot::Sender<()>,
-        thread: thread::JoinHandle<io::Result<()>>,
+        server: Server,
+        background: Background,
     }
 
     impl Running {
@@ -162,15 +189,10 @@ mod tests {
             let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
             let address = listener.local_addr().unwrap();
             let ready = Arc::new(AtomicBool::new(true));
-            let (stop, stopped) = oneshot::channel::<()>();
+            let background = Background::start().unwrap();
             let router = router(metrics, ready.clone());
-            let thread = thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(serve_within(limits, listener, router, async {
-                    let _ = stopped.await;
-                }))
-            });
-            Self { address, ready, stop, thread }
+            let server = Server::with_limits(limits, listener, router, background.handle());
+            Self { address, ready, server, background }
         }
 
         fn connect(&self) -> std::net::TcpStream {
@@ -190,8 +212,8 @@ mod tests {
         }
 
         fn stop(self) {
-            self.stop.send(()).unwrap();
-            self.thread.join().unwrap().unwrap();
+            self.server.stop(PATIENCE);
+            assert!(self.background.stop(PATIENCE), "the background does not end");
         }
     }
 
@@ -258,6 +280,25 @@ mod tests {
         let start = Instant::now();
         server.stop();
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_request_on_its_way_is_answered_before_the_end() {
+        let server = Running::start(LIMITS, various());
+        let mut client = server.connect();
+        client.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+        // Connections are accepted in their order: with this answer, the other one has been, too.
+        assert_eq!(server.ask("GET /healthz HTTP/1.1\r\n").1, "ok\n");
+        let address = server.address;
+        let stopping = thread::spawn(move || server.stop());
+        while std::net::TcpStream::connect(address).is_ok() {
+            assert!(!stopping.is_finished(), "the port is still open");
+        }
+        client.write_all(b"Host: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("ok\n"), "{answer:?}");
+        stopping.join().unwrap();
     }
 
     #[test]

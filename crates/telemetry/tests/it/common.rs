@@ -1,13 +1,15 @@
 //! The stack that telemetry goes to, what Jaeger says of it, and programs that run in a process of their own.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use telemetry::TelemetryConfig;
+use telemetry::{TelemetryConfig, TelemetryManager};
 use testbed::{Collector, Jaeger, LogStore, http_get, wait_until};
+use tokio::net::TcpSocket;
 
 /// For whatever is waited for.
 pub const PLENTY: Duration = Duration::from_secs(60);
@@ -65,6 +67,31 @@ impl Stack {
 pub fn shared() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     STACK.get_or_init(Stack::start)
+}
+
+/// An endpoint that refuses connections for as long as the socket lives: bound, so that nobody else gets it, but not listened on.
+pub fn refusing_endpoint() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
+    (socket, endpoint)
+}
+
+/// An endpoint that takes connections, for as long as the listener lives, and never answers.
+pub fn mute_endpoint() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    (listener, endpoint)
+}
+
+/// How many spans and log records had this result, so far, as a scrape shows them.
+pub fn exported(manager: &TelemetryManager, result: &str) -> [u64; 2] {
+    let page = manager.render_metrics(None).body;
+    ["spans", "log_records"].map(|signal| {
+        let series = format!("telemetry_exported_{signal}_total{{result=\"{result}\"}} ");
+        let value = page.lines().find_map(|line| line.strip_prefix(&series));
+        value.map_or(0, |value| value.parse().unwrap())
+    })
 }
 
 /// Telemetry that goes to `endpoint` and opens no port. Every test has a service of its own.
@@ -156,16 +183,26 @@ impl Ran {
             |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"));
         self.stderr.lines().map(parse).collect()
     }
+
+    /// Level and message of the lines about the endpoint, without those at debug.
+    pub fn about_export(&self) -> Vec<(String, String)> {
+        let lines = self.json_lines().into_iter().filter(|line| line["endpoint"].is_string());
+        lines
+            .filter(|line| line["level"] != "DEBUG")
+            .map(|line| (text(&line["level"]), text(&line["message"])))
+            .collect()
+    }
 }
 
 /// Runs the test `name` once more in a process of its own with these variables. There [`is_own_process`] is true.
 pub fn run_in_own_process(name: &str, environment: &[(&str, &str)]) -> Ran {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
-        .env(PROGRAM, name)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", name]).env(PROGRAM, name);
+    // What this process happens to have is not part of the test.
+    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("OTEL_")) {
+        program.env_remove(variable);
+    }
+    let child = program.envs(environment.iter().copied()).output().unwrap();
     let stderr = String::from_utf8(child.stderr).unwrap();
     let stdout = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && stdout.contains("1 passed"), "{}\n{stdout}\n{stderr}", child.status);
@@ -174,6 +211,11 @@ pub fn run_in_own_process(name: &str, environment: &[(&str, &str)]) -> Ran {
 
 pub fn is_own_process(name: &str) -> bool {
     std::env::var(PROGRAM).is_ok_and(|program| program == name)
+}
+
+/// A variable that a test gives to its process.
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap()
 }
 
 /// The runtime of a program, with two workers.

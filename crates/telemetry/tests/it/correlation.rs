@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry::{Context, SpanId};
 use serde_json::{Value, json};
-use telemetry::{CorrelationId, TelemetryConfig, TelemetryManager};
+use telemetry::{CorrelationId, TelemetryConfig, TelemetryManager, in_current_operation};
+use tokio::runtime::Handle;
+use tokio::task::LocalSet;
+use tracing::Instrument;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::common::*;
 
@@ -38,7 +44,7 @@ fn of_a_thousand_concurrent_operations_each_line_names_its_own() {
     const SERVICE: &str = "correlation";
     if is_own_process(NAME) {
         return block_on(async {
-            let endpoint = std::env::var("ENDPOINT").unwrap();
+            let endpoint = variable("ENDPOINT");
             let manager = TelemetryManager::new(logging(SERVICE, &endpoint)).unwrap();
             manager.install_global().unwrap();
             let running: Vec<_> = (0..OPERATIONS)
@@ -80,6 +86,50 @@ fn of_a_thousand_concurrent_operations_each_line_names_its_own() {
         let number = attributes["number"].as_str().unwrap();
         check(number, &record["traceId"], &record["spanId"], &attributes["correlation_id"], record);
     }
+}
+
+/// The correlation id and the span of whatever runs here.
+fn here() -> (Option<String>, Option<SpanId>) {
+    let span = Context::map_current(|context| {
+        context.has_active_span().then(|| context.span().span_context().span_id())
+    });
+    (CorrelationId::current().map(|id| id.to_string()), span)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_elsewhere_belongs_to_its_operation_only_when_it_is_told_so() {
+    let manager =
+        TelemetryManager::new(TelemetryConfig { jaeger_endpoint: None, ..config("elsewhere", "") }).unwrap();
+    let subscriber = tracing_subscriber::registry().with(manager.layer());
+    let _current = tracing::subscriber::set_default(subscriber);
+    let local = LocalSet::new();
+    let work = manager.trace_operation("operation", async {
+        let own = here();
+        assert!(own.0.as_deref() == Some("order-7") && own.1.is_some(), "{own:?}");
+        // On a thread for blocking work, by closure or by future; on this thread; bound twice.
+        assert_eq!(telemetry::spawn_blocking(here).await.unwrap(), own);
+        let bound = in_current_operation(async { here() });
+        let blocking = tokio::task::spawn_blocking(move || Handle::current().block_on(bound));
+        assert_eq!(blocking.await.unwrap(), own);
+        let not_movable = std::rc::Rc::new(());
+        let bound = in_current_operation(async move {
+            tokio::task::yield_now().await;
+            drop(not_movable);
+            here()
+        });
+        assert_eq!(local.spawn_local(bound).await.unwrap(), own);
+        let twice = in_current_operation(in_current_operation(async { here() }));
+        assert_eq!(telemetry::spawn(twice).await.unwrap(), own);
+
+        assert_eq!(tokio::spawn(async { here() }).await.unwrap(), (None, None));
+        assert_eq!(tokio::task::spawn_blocking(here).await.unwrap(), (None, None));
+        Ok::<_, String>(())
+    });
+    // The operation is inside of the span, and both are current: it is the inner one that counts.
+    let work = work.instrument(tracing::info_span!("around"));
+    local.run_until(CorrelationId::parse("order-7").unwrap().scope(work)).await.unwrap();
+    let outside = telemetry::spawn_blocking(here).await.unwrap();
+    assert_eq!((outside, telemetry::spawn(async { here() }).await.unwrap()), ((None, None), (None, None)));
 }
 
 #[test]

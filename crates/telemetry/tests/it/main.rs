@@ -6,7 +6,10 @@
 mod api_calls;
 mod common;
 mod correlation;
+mod export;
+mod metrics;
 mod operations;
 mod outage;
-mod process;
 mod routes;
+mod setup;
+mod shutdown;

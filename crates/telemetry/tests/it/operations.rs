@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, TraceContextExt};
 use telemetry::{CorrelationId, TelemetryConfig, TelemetryManager};
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
@@ -184,4 +186,91 @@ async fn what_is_switched_off_passes_results_through_and_sends_nothing() {
     for service in ["operation-disabled", "operation-untraced"] {
         assert_eq!(shared().spans(service, 0).len(), 0, "spans of {service}");
     }
+}
+
+/// A `Display` that fails after a very long text.
+struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&"ä".repeat(1 << 20))?;
+        Err(fmt::Error)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_long_or_cannot_be_formatted_takes_nothing_down() {
+    let manager = manager("operation-message");
+    assert!(manager.trace_operation("export", async { Err::<(), _>(Broken) }).await.is_err());
+    manager.shutdown(PLENTY).await.unwrap();
+    let spans = shared().spans("operation-message", 1);
+    let message = &named(&spans, "export").events[0]["exception.message"];
+    assert_eq!((message.len(), message.chars().all(|c| c == 'ä')), (8 << 10, true));
+}
+
+/// Says in which span it is dropped.
+struct Last(std::sync::mpsc::Sender<SpanId>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.send(current_span()).unwrap();
+    }
+}
+
+fn current_span() -> SpanId {
+    Context::map_current(|context| context.span().span_context().span_id())
+}
+
+#[tokio::test]
+async fn what_a_future_does_while_it_is_dropped_belongs_to_its_operation() {
+    let manager =
+        TelemetryManager::new(TelemetryConfig { jaeger_endpoint: None, ..config("drops", "") }).unwrap();
+    let (sender, spans) = std::sync::mpsc::channel();
+    let operation = |endless: bool| {
+        let last = Last(sender.clone());
+        let sender = sender.clone();
+        async move {
+            sender.send(current_span()).unwrap();
+            if endless {
+                std::future::pending::<()>().await;
+            }
+            drop(last);
+            Ok::<_, Refused>(())
+        }
+    };
+    manager.trace_operation("done", operation(false)).await.unwrap();
+    let given_up = manager.trace_operation("given up", operation(true));
+    tokio::time::timeout(Duration::from_millis(20), given_up).await.unwrap_err();
+    let seen: Vec<_> = spans.try_iter().collect();
+    assert_eq!(seen.len(), 4);
+    assert!(seen[0] == seen[1] && seen[2] == seen[3] && seen[0] != seen[2], "{seen:?}");
+    assert!(!seen.contains(&SpanId::INVALID), "{seen:?}");
+}
+
+/// What is true of the future is true of the operation, however deep: it may move between threads, or not, and is no larger.
+#[tokio::test]
+async fn an_operation_is_as_movable_and_nearly_as_small_as_its_future() {
+    fn movable<F: Future + Send>(future: F) -> F {
+        future
+    }
+    let manager =
+        TelemetryManager::new(TelemetryConfig { jaeger_endpoint: None, ..config("sizes", "") }).unwrap();
+    let large = [1_u8; 16 << 10];
+    let work = async {
+        tokio::task::yield_now().await;
+        Ok::<_, Refused>(large.len())
+    };
+    let size = size_of_val(&work);
+    let call = manager.instrument_api_call("sync/history", "GET", work);
+    let nested = manager.trace_operation("outer", manager.trace_operation("inner", call));
+    let nested = movable(CorrelationId::random().scope(nested));
+    assert!(size_of_val(&nested) < size + 1024, "{} from {size}", size_of_val(&nested));
+    assert_eq!(nested.await, Ok(16 << 10));
+
+    let local = std::rc::Rc::new(7);
+    let unmovable = async {
+        tokio::task::yield_now().await;
+        Ok::<_, Refused>(*local)
+    };
+    assert_eq!(manager.trace_operation("here", unmovable).await, Ok(7));
 }

@@ -103,8 +103,8 @@ fn the_old_jaeger_endpoint_means_otlp_on_the_same_host() {
 fn the_sampler_of_the_environment_is_obeyed_instead_of_the_rate() {
     const NAME: &str = "routes::the_sampler_of_the_environment_is_obeyed_instead_of_the_rate";
     if is_own_process(NAME) {
-        let service = std::env::var("SERVICE").unwrap();
-        let config = TelemetryConfig { sample_rate: 0.1, ..config(&service, &shared_endpoint()) };
+        let service = variable("SERVICE");
+        let config = TelemetryConfig { sample_rate: 0.1, ..config(&service, &variable("ENDPOINT")) };
         return sending(config, 1_000);
     }
     let endpoint = shared().collector.grpc_endpoint();
@@ -125,6 +125,25 @@ fn the_sampler_of_the_environment_is_obeyed_instead_of_the_rate() {
     assert_eq!(kept("sampled-never", &[("OTEL_TRACES_SAMPLER", "always_off")], 0), 0);
 }
 
-fn shared_endpoint() -> String {
-    std::env::var("ENDPOINT").unwrap()
+/// A program without spans of its own does not end the traces of those who call it.
+#[test]
+fn a_program_that_sends_no_spans_passes_the_callers_trace_on() {
+    let silent = TelemetryConfig { jaeger_endpoint: None, ..config("silent", "") };
+    let manager = TelemetryManager::new(silent).unwrap();
+    let onward = |traceparent: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("traceparent", traceparent.parse().unwrap());
+        let call = manager.trace_operation("pass on", async {
+            let mut onward = http::HeaderMap::new();
+            telemetry::inject_headers(&mut onward);
+            Ok::<_, String>(onward)
+        });
+        let onward = block_on(telemetry::extract_headers(&headers).run(call)).unwrap();
+        onward["traceparent"].to_str().unwrap().to_owned()
+    };
+    let trace = "00-0af7651916cd43dd8448eb211c80319c";
+    for flags in ["01", "00"] {
+        let sent = onward(&format!("{trace}-b7ad6b7169203331-{flags}"));
+        assert!(sent.starts_with(trace) && sent.ends_with(&format!("-{flags}")), "{sent}");
+    }
 }
