@@ -28,9 +28,9 @@ impl TelemetryManager {
     /// Runs `future` in a span called `name`, a child of whatever span is current. The span has `service.name`,
     /// `service.version`, `environment`, and `correlation.id` where there is one. The result is passed through.
     ///
-    /// An error becomes an `exception` event and the status Error with its message, of which 8 KiB are kept. So does a panic,
-    /// which then goes on its way. A future that is dropped before its end, by a timeout for example, ends the span with the status Error and
-    /// `operation.outcome = cancelled`.
+    /// An error becomes an `exception` event and the status Error with its message, of which 8 KiB are kept. So does a
+    /// panic, which then goes on its way. A future that is dropped before its end, by a timeout for example, ends the span
+    /// with the status Error and `operation.outcome = cancelled`.
     ///
     /// # Errors
     /// Those of `future`.

@@ -1,8 +1,9 @@
-//! One run. In: an account and what is wanted of it. Out: Letterboxd's files, and a report. Talks to Trakt; every part is an
-//! operation of its own in traces, metrics and logs.
+//! One run. In: an account and what is wanted of it. Out: Letterboxd's files, and a report. Talks to Trakt; a run is one
+//! trace, and every part in it is an operation of its own in traces, metrics and logs.
 
 mod source;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +18,13 @@ use crate::letterboxd;
 use crate::metrics;
 use crate::trakt::{Access, Listed, Patience, Trakt, TraktError, Watch};
 use source::Source;
+
+/// The operation of a whole run; those of its parts are its children.
+const RUN: &str = "export";
+
+/// How an export ended, in metrics.
+const OK: &str = "ok";
+const ERROR: &str = "error";
 
 /// What can be exported on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +60,14 @@ impl Part {
         }
     }
 
-    const fn label(self) -> &'static str {
-        match self {
+    /// Its label in metrics.
+    fn attribute(self) -> KeyValue {
+        let name = match self {
             Self::Movies => "movies",
             Self::Ratings => "ratings",
             Self::Watchlist => "watchlist",
-        }
+        };
+        KeyValue::new("type", name)
     }
 }
 
@@ -108,6 +118,17 @@ impl Report {
     }
 }
 
+/// A report with a part in it that failed, for the span of the run.
+struct Incomplete(Report);
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed = self.0.parts.iter().filter(|part| part.error.is_some());
+        let failed: Vec<_> = failed.map(|part| part.what.operation()).collect();
+        write!(f, "failed: {}", failed.join(", "))
+    }
+}
+
 /// What became of one part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartReport {
@@ -146,7 +167,27 @@ impl Exporter {
         let cache = cache.map(|directory| Cache::new(directory, &options.access));
         let films =
             telemetry.counter(metrics::FILMS_EXPORTED, "{film}", "Films written to Letterboxd import files");
-        Ok(Self { trakt, cache, output, telemetry: telemetry.clone(), films })
+        let exporter = Self { trakt, cache, output, telemetry: telemetry.clone(), films };
+        exporter.expose();
+        Ok(exporter)
+    }
+
+    /// Every series is there before the first run: an increase cannot be told from a series that begins with it.
+    fn expose(&self) {
+        for part in Part::ALL {
+            self.films.add(0, &[part.attribute()]);
+            for outcome in [OK, ERROR] {
+                self.count(part, outcome, 0);
+            }
+        }
+        if let Some(cache) = &self.cache {
+            self.telemetry.instruments().cache_hit_ratio.record(cache.hit_ratio(), &[]);
+        }
+    }
+
+    fn count(&self, what: Part, outcome: &'static str, exports: u64) {
+        let labels = [what.attribute(), KeyValue::new("outcome", outcome)];
+        self.telemetry.instruments().exports.add(exports, &labels);
     }
 
     pub(crate) fn output(&self) -> Arc<OwnedDirectory> {
@@ -156,12 +197,17 @@ impl Exporter {
     /// Exports these parts, one after the other; one that fails does not stop the others. Dropping the future abandons the
     /// run: each file is then the old or the new one.
     pub async fn run(&self, parts: &[Part]) -> Report {
-        let source = Source::new(&self.trakt, self.cache.as_ref(), &self.telemetry);
-        let mut reports = Vec::with_capacity(parts.len());
-        for part in parts {
-            reports.push(self.part(*part, &source).await);
-        }
-        Report { correlation_id: CorrelationId::current().map(|id| id.to_string()), parts: reports }
+        let run = async {
+            let source = Source::new(&self.trakt, self.cache.as_ref(), &self.telemetry);
+            let mut reports = Vec::with_capacity(parts.len());
+            for part in parts {
+                reports.push(self.part(*part, &source).await);
+            }
+            let correlation_id = CorrelationId::current().map(|id| id.to_string());
+            let report = Report { correlation_id, parts: reports };
+            if report.is_success() { Ok(report) } else { Err(Incomplete(report)) }
+        };
+        self.telemetry.trace_operation(RUN, run).await.unwrap_or_else(|Incomplete(report)| report)
     }
 
     async fn part(&self, what: Part, source: &Source<'_>) -> PartReport {
@@ -185,24 +231,19 @@ impl Exporter {
 
     /// Inside the span, so that exemplars and log lines carry its trace.
     fn tell(&self, what: Part, outcome: &Result<(usize, Vec<String>), ExportError>, start: Instant) {
-        let by_type = KeyValue::new("type", what.label());
-        let count = |outcome| {
-            let labels = [by_type.clone(), KeyValue::new("outcome", outcome)];
-            self.telemetry.instruments().exports.add(1, &labels);
-        };
         let logger = self.telemetry.logger();
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
             Ok((films, files)) => {
-                count("ok");
-                self.films.add(*films as u64, std::slice::from_ref(&by_type));
+                self.count(what, OK, 1);
+                self.films.add(*films as u64, &[what.attribute()]);
                 logger.info(
                     "export.done",
                     json!({"what": what, "films": films, "files": files, "seconds": seconds}),
                 );
             }
             Err(error) => {
-                count("error");
+                self.count(what, ERROR, 1);
                 logger.error(
                     "export.failed",
                     json!({"what": what, "error": error.to_string(), "seconds": seconds}),

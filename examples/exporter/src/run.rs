@@ -17,7 +17,8 @@ use crate::stop::Stop;
 use crate::trakt::Patience;
 use crate::{schedule, serve};
 
-/// After the grace of `stop`, this and the next make less than the ten seconds that the process has.
+/// After the grace of `stop` and the last answers of `serve`, this and the next make less than the ten seconds that the
+/// process has.
 const FLUSH: Duration = Duration::from_secs(3);
 /// For file operations that cannot be interrupted.
 const LAST_WRITES: Duration = Duration::from_secs(1);

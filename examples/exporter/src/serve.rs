@@ -3,7 +3,9 @@
 //!
 //! A caller that goes away abandons its export.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -20,6 +22,9 @@ use tokio::sync::Mutex;
 use crate::export::{Exporter, Part};
 use crate::files::OwnedDirectory;
 use crate::stop::Stop;
+
+/// How long answers that are on their way may hold up the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 struct Service {
     exporter: Exporter,
@@ -53,8 +58,13 @@ pub(crate) async fn run(exporter: Exporter, listener: TcpListener, stop: Stop) -
         let stop = stop.clone();
         async move { stop.requested().await }
     });
-    // A connection that is kept open without a request does not keep the process.
-    stop.bounded(serve.into_future()).await.unwrap_or(Ok(()))
+    let mut serve = pin!(serve.into_future());
+    match stop.bounded(&mut serve).await {
+        Some(ended) => ended,
+        // Whose export was abandoned is still told so; a connection that is kept open without a request does not keep the
+        // process.
+        None => tokio::time::timeout(LAST_ANSWERS, serve).await.unwrap_or(Ok(())),
+    }
 }
 
 async fn export(

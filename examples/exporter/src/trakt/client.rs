@@ -12,7 +12,7 @@ use telemetry::{Counter, KeyValue, TelemetryManager, inject_headers, record_http
 use tracing::warn;
 
 use super::error::chain;
-use super::{Activities, TraktError};
+use super::{Activities, Dataset, Listed, Rating, TraktError, Watch};
 use crate::metrics;
 
 const ACTIVITIES: &str = "sync/last_activities";
@@ -96,17 +96,22 @@ impl Trakt {
             .timeout(patience.answer)
             .build()
             .map_err(|error| TraktError::Client(chain(&error)))?;
+        let rate_limited = telemetry.counter(
+            metrics::RATE_LIMITED,
+            "{request}",
+            "Requests that Trakt put off by its rate limit",
+        );
+        for endpoint in [ACTIVITIES, Watch::ENDPOINT, Rating::ENDPOINT, Listed::ENDPOINT] {
+            // Exposed before the first one: a rate cannot be told from a series that begins with it.
+            rate_limited.add(0, &[KeyValue::new("endpoint", endpoint)]);
+        }
         Ok(Self {
             http,
             url: address(&access.url)?,
             headers: headers(access)?,
             patience,
             telemetry: telemetry.clone(),
-            rate_limited: telemetry.counter(
-                metrics::RATE_LIMITED,
-                "{request}",
-                "Requests that Trakt put off by its rate limit",
-            ),
+            rate_limited,
         })
     }
 

@@ -12,7 +12,7 @@ use exporter::simulator::{self, Simulator, Size};
 use exporter::trakt::{Access, Patience};
 use serde_json::Value;
 use telemetry::{TelemetryConfig, TelemetryManager};
-use testbed::Directory;
+use testbed::{Daemon, Directory, Readiness, free_ports};
 
 pub const TOKEN: &str = "sim-token";
 
@@ -97,6 +97,50 @@ pub fn program(url: &str, directory: &Path, arguments: &[&str]) -> Command {
         command.arg(name).arg(value);
     }
     command
+}
+
+/// `serve` in a process of its own.
+pub struct Service {
+    pub process: Daemon,
+    pub url: String,
+    pub directory: Directory,
+}
+
+impl Service {
+    /// Starts it and waits until it listens. Blocks.
+    pub fn start(trakt: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
+        let directory = Directory::create("exporter").expect("a directory");
+        let [port] = free_ports().expect("a port");
+        let listen = format!("127.0.0.1:{port}");
+        let arguments = [&["serve", "--listen", &listen], arguments].concat();
+        let mut command = program(trakt, directory.path(), &arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut listens = || Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let readiness =
+            Readiness::When { what: "its port", deadline: Duration::from_secs(20), check: &mut listens };
+        let process = Daemon::start("exporter", command, &directory.path().join("log"), readiness)
+            .expect("the exporter");
+        Self { process, url: format!("http://{listen}"), directory }
+    }
+
+    pub fn output(&self) -> PathBuf {
+        self.directory.path().join("out")
+    }
+
+    /// One export of everything, for a caller with this trace and span, if there is one.
+    pub async fn export(&self, caller: Option<(&str, &str)>) -> Report {
+        let mut post = client().post(format!("{}/exports", self.url));
+        if let Some((trace, span)) = caller {
+            post = post.header("traceparent", format!("00-{trace}-{span}-01"));
+        }
+        post.send().await.expect("an answer").json().await.expect("a report")
+    }
+}
+
+pub fn client() -> reqwest::Client {
+    // The first exporter of this process installs one, too; whoever comes second is refused, and that is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
 /// The files of an output directory, without the lock.

@@ -10,3 +10,4 @@ mod incidents;
 mod profile;
 mod service;
 mod simulator;
+mod telemetry;

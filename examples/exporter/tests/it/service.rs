@@ -6,43 +6,17 @@ use exporter::export::{Part, Report};
 use exporter::simulator::{Behaviour, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
-use testbed::{Daemon, Directory, Readiness, free_ports};
 
 use crate::common::*;
 
-struct Service {
-    process: Daemon,
-    url: String,
-    directory: Directory,
-}
-
 async fn serve(simulator: &Simulator) -> Service {
     let url = simulator.url();
-    tokio::task::spawn_blocking(move || {
-        let directory = Directory::create("exporter").expect("a directory");
-        let [port] = free_ports().expect("a port");
-        let command = program(&url, directory.path(), &["serve", "--listen", &format!("127.0.0.1:{port}")]);
-        let url = format!("http://127.0.0.1:{port}");
-        let mut listens = || Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        let readiness =
-            Readiness::When { what: "its port", deadline: Duration::from_secs(20), check: &mut listens };
-        let process = Daemon::start("exporter", command, &directory.path().join("log"), readiness)
-            .expect("the exporter");
-        Service { process, url, directory }
-    })
-    .await
-    .expect("a thread")
+    tokio::task::spawn_blocking(move || Service::start(&url, &[], &[])).await.expect("a thread")
 }
 
 async fn get(client: &reqwest::Client, url: String) -> (StatusCode, String) {
     let answer = client.get(url).send().await.expect("an answer");
     (answer.status(), answer.text().await.expect("a text"))
-}
-
-fn client() -> reqwest::Client {
-    // The first exporter of this process installs one, too; whoever comes second is refused, and that is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
 #[tokio::test(flavor = "multi_thread")]
