@@ -6,6 +6,7 @@ mod environment;
 mod file;
 mod problem;
 mod resource;
+mod variables;
 
 use crate::endpoint::{Address, OtlpEndpoint, masked};
 

@@ -14,6 +14,7 @@ use crate::daemon::{Daemon, Readiness};
 use crate::directory::{Directory, remove_if_present};
 use crate::net::{accepts_connections, free_ports, http_get};
 use crate::part::Part;
+use crate::span::{self, Span};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_TRACES: u32 = 20_000;
@@ -65,6 +66,25 @@ impl Jaeger {
     /// Jaeger's module.
     pub fn query_url(&self) -> &str {
         &self.query_url
+    }
+
+    /// The spans of a service that have arrived, of up to [`MAX_TRACES`] traces of the last hour.
+    pub fn spans_of_service(&self, service: &str) -> Result<Vec<Span>> {
+        self.spans(&format!("?service={service}&limit={MAX_TRACES}&lookback=1h"))
+    }
+
+    /// The spans of a trace that have arrived.
+    pub fn spans_of_trace(&self, id: &str) -> Result<Vec<Span>> {
+        self.spans(&format!("/{id}"))
+    }
+
+    fn spans(&self, query: &str) -> Result<Vec<Span>> {
+        let (status, text) = http_get(&format!("{}/api/traces{query}", self.query_url))?;
+        // Jaeger's word for a trace of which nothing has arrived.
+        if status == 404 {
+            return Ok(Vec::new());
+        }
+        Ok(span::of_answer(&serde_json::from_str(&text).with_context(|| format!("status {status}: {text}"))?))
     }
 
     /// Ends it and removes its files.

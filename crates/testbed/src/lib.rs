@@ -7,7 +7,7 @@
 //!
 //! - `part`, `build`: what can be had, and how it is built once and kept in the cache directory
 //! - `control_plane`, `credentials`, `kubeconfig`: a cluster of one's own, and ways to log in to it
-//! - `collector`, `jaeger`, `log_store`: where an application's telemetry goes, and what has arrived there
+//! - `collector`, `jaeger`, `span`, `log_store`: where an application's telemetry goes, and what has arrived there
 //! - `daemon`, `identity`, `directory`: child processes and directories that do not outlive their owner
 //! - `named`: clusters that stay up after the command ends, for people
 //! - `net`, `wait`: free ports, a plain HTTP GET, waiting with a deadline
@@ -27,6 +27,7 @@ mod log_store;
 pub mod named;
 mod net;
 mod part;
+mod span;
 mod wait;
 
 pub use build::{ensure, path};
@@ -38,4 +39,5 @@ pub use jaeger::Jaeger;
 pub use log_store::LogStore;
 pub use net::{free_ports, http_get};
 pub use part::Part;
+pub use span::Span;
 pub use wait::wait_until;

@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::Resolved;
-use super::environment::Variables;
+use super::variables::Variables;
 use crate::endpoint::{Address, OtlpEndpoint, Protocol, Signal, masked};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";

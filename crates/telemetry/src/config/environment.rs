@@ -8,11 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use opentelemetry_sdk::trace::Sampler;
 
+use super::variables::Variables;
 use super::{Resolved, TelemetryConfig, control_character, endpoints, not_a_share, resource};
 
 /// Applies the variables to a configuration that has been checked.
 pub(super) fn apply(config: TelemetryConfig, lookup: impl Fn(&str) -> Option<String>) -> Resolved {
-    let mut variables = Variables { lookup: &lookup, notices: Vec::new() };
+    let mut variables = Variables::new(&lookup);
     let mut resolved = Resolved {
         sampler: by_share(config.sample_rate),
         attributes: Vec::new(),
@@ -33,30 +34,6 @@ pub(super) fn apply(config: TelemetryConfig, lookup: impl Fn(&str) -> Option<Str
     }
     resolved.notices = variables.notices;
     resolved
-}
-
-/// The variables, and what is to be said about them.
-pub(super) struct Variables<'l> {
-    lookup: &'l dyn Fn(&str) -> Option<String>,
-    pub(super) notices: Vec<String>,
-}
-
-impl Variables<'_> {
-    /// The value without the blanks around it. An empty variable counts as none.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// The value of a variable that takes one of some words, in lower case.
-    pub(super) fn word(&self, name: &str) -> Option<String> {
-        self.get(name).map(|value| value.to_ascii_lowercase())
-    }
-
-    /// Says once that a variable is left out, why, and what is done instead.
-    pub(super) fn left_out(&mut self, name: &str, value: &str, reason: &str, instead: &str) {
-        let value: String = value.escape_debug().take(200).collect();
-        self.notices.push(format!("{name}={value} is left out: {reason}; {instead}"));
-    }
 }
 
 /// Keeps a share of the traces that begin here, and of others what was decided where they began.

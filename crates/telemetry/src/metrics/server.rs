@@ -27,9 +27,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Metrics;
 
-const LIMITS: Limits = Limits { deadline: Duration::from_secs(15), connections: 128 };
-/// How long requests that are being answered may hold up the end.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LIMITS: Limits =
+    Limits { deadline: Duration::from_secs(15), connections: 128, last_answers: Duration::from_secs(1) };
 
 #[derive(Clone, Copy)]
 struct Limits {
@@ -37,6 +36,8 @@ struct Limits {
     deadline: Duration,
     /// How many connections are served at once. Others wait for a place.
     connections: usize,
+    /// How long requests that are being answered may hold up the end.
+    last_answers: Duration,
 }
 
 /// Takes the port, without serving it yet. Without a host: on all addresses of the machine.
@@ -67,6 +68,7 @@ pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     /// Closed when the last request has been answered or given up.
     ended: mpsc::Receiver<()>,
+    last_answers: Duration,
 }
 
 impl Server {
@@ -88,14 +90,14 @@ impl Server {
             let _ = serve(limits, listener, router, async { drop(stopped.await) }).await;
             drop(alive);
         });
-        Self { stop, ended }
+        Self { stop, ended, last_answers: limits.last_answers }
     }
 
     /// Closes the port and waits for the answers that are on their way, but no longer than the deadline. Blocks.
     pub(crate) fn stop(self, deadline: Duration) {
         drop(self.stop);
         // Whatever it waited for: what is left is dropped with the runtime.
-        let _ = self.ended.recv_timeout(deadline.min(2 * LAST_ANSWERS));
+        let _ = self.ended.recv_timeout(deadline.min(2 * self.last_answers));
     }
 }
 
@@ -126,7 +128,7 @@ async fn serve(
     }
     drop(listener);
     // What is not done by then is dropped with the set.
-    let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = timeout(limits.last_answers, async { while connections.join_next().await.is_some() {} }).await;
     Ok(())
 }
 
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn clients_that_take_their_time_do_not_keep_others_out() {
-        let limits = Limits { deadline: Duration::from_millis(300), connections: 2 };
+        let limits = Limits { deadline: Duration::from_millis(300), connections: 2, ..LIMITS };
         let server = Running::start(limits, various());
         let mut slow: Vec<_> = (0..4).map(|_| server.connect()).collect();
         slow[0].write_all(b"GET /metrics HTTP/1.1\r\nHost:").unwrap();
@@ -284,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_request_on_its_way_is_answered_before_the_end() {
-        let server = Running::start(LIMITS, various());
+        let patient = Limits { last_answers: PATIENCE, ..LIMITS };
+        let server = Running::start(patient, various());
         let mut client = server.connect();
         client.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
         // Connections are accepted in their order: with this answer, the other one has been, too.

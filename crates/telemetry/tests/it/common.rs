@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use telemetry::{TelemetryConfig, TelemetryManager};
-use testbed::{Collector, Jaeger, LogStore, http_get, wait_until};
+use testbed::{Collector, Jaeger, LogStore, Span, wait_until};
 use tokio::net::TcpSocket;
 
 /// For whatever is waited for.
@@ -34,11 +34,8 @@ impl Stack {
 
     /// Waits until Jaeger has this many spans of the service; all that it has.
     pub fn spans(&self, service: &str, wanted: usize) -> Vec<Span> {
-        let url = format!("{}/api/traces?service={service}&limit=5000&lookback=1h", self.jaeger.query_url());
         wait_until(&format!("{wanted} spans of {service} in Jaeger"), PLENTY, || {
-            let (_, text) = http_get(&url)?;
-            let answer: Value = serde_json::from_str(&text)?;
-            let spans: Vec<_> = list(&answer["data"]).iter().flat_map(spans_of).collect();
+            let spans = self.jaeger.spans_of_service(service)?;
             if spans.len() < wanted {
                 let names: Vec<_> = spans.iter().map(|span| &span.name).collect();
                 return Err(std::io::Error::other(format!("{} so far: {names:?}", spans.len())).into());
@@ -106,46 +103,11 @@ pub fn config(service: &str, endpoint: &str) -> TelemetryConfig {
     }
 }
 
-/// A span as Jaeger gives it back.
-#[derive(Clone, Debug)]
-pub struct Span {
-    pub name: String,
-    pub trace: String,
-    pub id: String,
-    pub parent: Option<String>,
-    pub tags: BTreeMap<String, String>,
-    /// The fields of each event, its name under `event`.
-    pub events: Vec<BTreeMap<String, String>>,
-    pub resource: BTreeMap<String, String>,
-}
-
-impl Span {
-    pub fn tag(&self, key: &str) -> &str {
-        self.tags.get(key).map_or("", String::as_str)
-    }
-}
-
 /// The one span of this name.
 pub fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
     assert_eq!(found.len(), 1, "spans called {name} in {spans:#?}");
     found[0]
-}
-
-fn spans_of(trace: &Value) -> Vec<Span> {
-    let processes = &trace["processes"];
-    list(&trace["spans"])
-        .iter()
-        .map(|span| Span {
-            name: text(&span["operationName"]),
-            trace: text(&span["traceID"]),
-            id: text(&span["spanID"]),
-            parent: list(&span["references"]).first().map(|parent| text(&parent["spanID"])),
-            tags: tags(&span["tags"]),
-            events: list(&span["logs"]).iter().map(|event| tags(&event["fields"])).collect(),
-            resource: tags(&processes[text(&span["processID"])]["tags"]),
-        })
-        .collect()
 }
 
 fn list(value: &Value) -> Vec<Value> {
@@ -154,10 +116,6 @@ fn list(value: &Value) -> Vec<Value> {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn tags(value: &Value) -> BTreeMap<String, String> {
-    list(value).iter().map(|tag| (text(&tag["key"]), text(&tag["value"]))).collect()
 }
 
 /// OTLP attributes as JSON has them, each with the value inside its type.

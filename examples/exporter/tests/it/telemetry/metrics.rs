@@ -36,8 +36,6 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--enable-feature=exemplar-storage")
-            // Five seconds otherwise.
-            .arg("--scrape.discovery-reload-interval=100ms")
             .current_dir(directory.path());
         let readiness = Readiness::Http { url: format!("{url}/-/ready"), deadline: PLENTY };
         let log = directory.path().join("log");

@@ -1,6 +1,5 @@
 //! Where telemetry goes, and what has arrived there.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use exporter::simulator::Simulator;
 use serde_json::Value;
-use testbed::{Collector, Jaeger, LogStore, free_ports, http_get, wait_until};
+use testbed::{Collector, Jaeger, LogStore, Span, free_ports, http_get, wait_until};
 
 /// For whatever is waited for.
 pub const PLENTY: Duration = Duration::from_secs(60);
@@ -36,13 +35,7 @@ impl Backends {
 
     /// The spans of a trace that have arrived so far.
     pub fn arrived(&self, trace: &str) -> Vec<Span> {
-        let (status, text) = http_get(&format!("{}/api/traces/{trace}", self.jaeger.query_url()))
-            .expect("an answer of Jaeger");
-        if status == 404 {
-            return Vec::new();
-        }
-        let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in: {text}"));
-        list(&answer["data"]).iter().flat_map(spans_of).collect()
+        self.jaeger.spans_of_trace(trace).expect("an answer of Jaeger")
     }
 
     /// Waits until a trace has this many spans: all that it has.
@@ -68,26 +61,8 @@ impl Backends {
     }
 }
 
-/// A span as Jaeger gives it back.
-#[derive(Clone, Debug)]
-pub struct Span {
-    pub name: String,
-    pub id: String,
-    pub parent: Option<String>,
-    tags: BTreeMap<String, String>,
-    /// The fields of each event, its name under `event`.
-    pub events: Vec<BTreeMap<String, String>>,
-    pub resource: BTreeMap<String, String>,
-}
-
-impl Span {
-    pub fn tag(&self, key: &str) -> &str {
-        self.tags.get(key).map_or("", String::as_str)
-    }
-
-    pub fn is_failed(&self) -> bool {
-        self.tag("otel.status_code") == "ERROR"
-    }
+pub fn is_failed(span: &Span) -> bool {
+    span.tag("otel.status_code") == "ERROR"
 }
 
 /// The one span of this name.
@@ -95,22 +70,6 @@ pub fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
     assert_eq!(found.len(), 1, "spans called {name} in {spans:#?}");
     found[0]
-}
-
-fn spans_of(trace: &Value) -> Vec<Span> {
-    let span = |span: &Value| Span {
-        name: text(&span["operationName"]),
-        id: text(&span["spanID"]),
-        parent: list(&span["references"]).first().map(|parent| text(&parent["spanID"])),
-        tags: tags(&span["tags"]),
-        events: list(&span["logs"]).iter().map(|event| tags(&event["fields"])).collect(),
-        resource: tags(&trace["processes"][text(&span["processID"])]["tags"]),
-    };
-    list(&trace["spans"]).iter().map(span).collect()
-}
-
-fn tags(value: &Value) -> BTreeMap<String, String> {
-    list(value).iter().map(|tag| (text(&tag["key"]), text(&tag["value"]))).collect()
 }
 
 pub fn list(value: &Value) -> Vec<Value> {

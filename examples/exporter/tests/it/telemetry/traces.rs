@@ -5,7 +5,7 @@ use std::process::Output;
 
 use exporter::simulator::{Behaviour, Simulator};
 use serde_json::Value;
-use testbed::{Daemon, Directory, Readiness, wait_until};
+use testbed::{Daemon, Directory, Readiness, Span, wait_until};
 
 use super::stack::*;
 use crate::common::*;
@@ -119,14 +119,14 @@ async fn a_run_is_one_trace_with_a_span_for_every_attempt_and_its_log_lines_belo
         assert_eq!(span.tag("http.response.status_code"), asked.status.to_string());
         let events: Vec<_> = span.events.iter().map(|event| event["event"].as_str()).collect();
         let expected: &[_] = if asked.status == 200 { &[] } else { &["exception"] };
-        assert_eq!((span.is_failed(), events.as_slice()), (asked.status != 200, expected), "{span:#?}");
+        assert_eq!((is_failed(span), events.as_slice()), (asked.status != 200, expected), "{span:#?}");
         for event in &span.events {
             let told = format!("Trakt is in trouble ({})", asked.status);
             assert!(event["exception.message"].contains(&told), "{event:?}");
         }
     }
     // What went well in the end is no failure.
-    assert!(!["export"].iter().chain(&PARTS).any(|name| named(&spans, name).is_failed()));
+    assert!(!["export"].iter().chain(&PARTS).any(|name| is_failed(named(&spans, name))));
 
     let lines = json_lines(&stderr);
     assert_eq!([count(&lines, "export.done"), count(&lines, "trying again")], [3, failed]);
@@ -144,7 +144,7 @@ async fn a_run_that_fails_is_marked_from_the_attempt_up_to_the_root() {
 
     let spans = backends().spans(&trace, asked(&simulator).len() + 4);
     for span in &spans {
-        assert!(span.is_failed(), "{span:#?}");
+        assert!(is_failed(span), "{span:#?}");
         assert_eq!(span.events.len(), 1, "{span:#?}");
         let told = if span.name == "export" {
             "failed: export.ratings, export.movies, export.watchlist"
