@@ -68,7 +68,7 @@ impl Jaeger {
         &self.query_url
     }
 
-    /// The spans of a service that have arrived, of up to [`MAX_TRACES`] traces of the last hour.
+    /// The spans of a service that have arrived within the last hour.
     pub fn spans_of_service(&self, service: &str) -> Result<Vec<Span>> {
         self.spans(&format!("?service={service}&limit={MAX_TRACES}&lookback=1h"))
     }
