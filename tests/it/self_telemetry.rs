@@ -4,43 +4,21 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use testbed::{Jaeger, http_get};
+use serde_json::json;
+use testbed::{Jaeger, Span};
 
 use crate::common::*;
 
-fn tags(span: &Value) -> BTreeMap<String, String> {
-    let list = span["tags"].as_array().cloned().unwrap_or_default();
-    list.iter()
-        .map(|tag| {
-            let value = tag["value"].as_str().map_or_else(|| tag["value"].to_string(), str::to_owned);
-            (tag["key"].as_str().unwrap_or_default().to_owned(), value)
-        })
-        .collect()
-}
-
-fn parent(span: &Value) -> Option<String> {
-    span["references"].as_array()?.iter().find(|r| r["refType"] == "CHILD_OF")?["spanID"]
-        .as_str()
-        .map(str::to_owned)
-}
-
-/// Traces of the operator whose root is a reconcile of this namespace, from Jaeger's query API.
-fn reconciles(jaeger: &Jaeger, namespace: &str) -> Vec<Value> {
-    let url = format!("{}/api/traces?service=telemetry-operator&limit=500&lookback=1h", jaeger.query_url());
-    let (_, text) = http_get(&url).expect("Jaeger answers");
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    let traces = answer["data"].as_array().cloned().unwrap_or_default();
+/// Traces of the operator whose root is a reconcile of this namespace, by trace id.
+fn reconciles(jaeger: &Jaeger, namespace: &str) -> BTreeMap<String, Vec<Span>> {
+    let mut traces = BTreeMap::<_, Vec<Span>>::new();
+    for span in jaeger.spans_of_service("telemetry-operator").expect("Jaeger answers") {
+        traces.entry(span.trace.clone()).or_default().push(span);
+    }
+    traces.retain(|_, spans| {
+        spans.iter().any(|span| span.name == "reconcile" && span.tag("namespace") == namespace)
+    });
     traces
-        .into_iter()
-        .filter(|trace| {
-            let spans = trace["spans"].as_array().cloned().unwrap_or_default();
-            spans.iter().any(|span| {
-                span["operationName"] == "reconcile"
-                    && tags(span).get("namespace").is_some_and(|found| found == namespace)
-            })
-        })
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,52 +37,46 @@ async fn a_reconcile_is_one_trace_with_every_step_and_object() {
     apply_profile(&client, &namespace, "trakt", full_spec()).await;
     let profile = observed(&client, &namespace, "trakt").await;
     let children = profile.status.expect("a status").children;
-    let trace = eventually("the trace of the first reconcile in Jaeger", || {
-        let found = reconciles(&jaeger, &namespace).into_iter().find(|trace| {
-            let spans = trace["spans"].as_array().cloned().unwrap_or_default();
-            spans.iter().any(|span| tags(span).get("verb").is_some_and(|verb| verb == "created"))
-        });
+    let (id, spans) = eventually("the trace of the first reconcile in Jaeger", || {
+        let created = |spans: &[Span]| spans.iter().any(|span| span.tag("verb") == "created");
+        let found = reconciles(&jaeger, &namespace).into_iter().find(|(_, spans)| created(spans));
         async move { found.ok_or_else(|| "no trace in which objects are created".to_owned()) }
     })
     .await;
-    let spans = trace["spans"].as_array().cloned().unwrap_or_default();
-    let named =
-        |name: &str| spans.iter().filter(|span| span["operationName"] == name).cloned().collect::<Vec<_>>();
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
 
-    let roots: Vec<_> = spans.iter().filter(|span| parent(span).is_none()).collect();
+    let roots: Vec<_> = spans.iter().filter(|span| span.parent.is_none()).collect();
     assert_eq!(roots.len(), 1, "one root: {roots:?}");
     let root = roots[0];
-    assert_eq!(root["operationName"], "reconcile");
-    let root_tags = tags(root);
+    assert_eq!(root.name, "reconcile");
     for (key, value) in [("profile", "trakt"), ("generation", "1"), ("trigger", "profile")] {
-        assert_eq!(root_tags.get(key).map(String::as_str), Some(value), "{root_tags:?}");
+        assert_eq!(root.tag(key), value, "{root:?}");
     }
     for step in ["observe", "validate", "plan", "apply", "status"] {
         let found = named(step);
         assert!(!found.is_empty(), "no span {step}");
         for span in found {
-            assert_eq!(parent(&span).as_deref(), root["spanID"].as_str(), "{step} is a child of the root");
+            assert_eq!(span.parent.as_ref(), Some(&root.id), "{step} is a child of the root");
         }
     }
-    let apply = &named("apply")[0];
-    let objects: BTreeMap<String, BTreeMap<String, String>> = named("apply_object")
-        .iter()
+    let apply = named("apply")[0];
+    let objects: BTreeMap<String, &Span> = named("apply_object")
+        .into_iter()
         .map(|span| {
-            assert_eq!(parent(span).as_deref(), apply["spanID"].as_str(), "an object is a child of apply");
-            let tags = tags(span);
-            (format!("{}/{}", tags["kind"], tags["name"]), tags)
+            assert_eq!(span.parent.as_ref(), Some(&apply.id), "an object is a child of apply");
+            (format!("{}/{}", span.tag("kind"), span.tag("name")), span)
         })
         .collect();
     let mut expected = children.clone();
     expected.sort();
     assert_eq!(objects.keys().cloned().collect::<Vec<_>>(), expected);
     assert!(
-        objects.values().all(|tags| tags["changed"] == "true" && tags["verb"] == "created"),
+        objects.values().all(|span| span.tag("changed") == "true" && span.tag("verb") == "created"),
         "{objects:?}"
     );
 
-    let id = trace["traceID"].as_str().expect("an id");
-    let lines: Vec<_> = operator.log_lines().into_iter().filter(|line| line["trace_id"] == id).collect();
+    let lines: Vec<_> =
+        operator.log_lines().into_iter().filter(|line| line["trace_id"] == id.as_str()).collect();
     assert!(lines.iter().any(|line| line["message"] == "reconciled"), "{lines:?}");
     let applied = lines.iter().filter(|line| line["message"] == "applied").count();
     assert_eq!(applied, children.len(), "a line for each applied object carries the trace's id");
@@ -121,10 +93,8 @@ async fn a_reconcile_is_one_trace_with_every_step_and_object() {
     assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
     let generation = edited.metadata.generation.expect("a generation").to_string();
     eventually("the trace of the last reconcile", || {
-        let found = reconciles(&jaeger, &namespace).iter().any(|trace| {
-            let spans = trace["spans"].as_array().cloned().unwrap_or_default();
-            spans.iter().any(|span| tags(span).get("generation") == Some(&generation))
-        });
+        let of_edit = |spans: &Vec<Span>| spans.iter().any(|span| span.tag("generation") == generation);
+        let found = reconciles(&jaeger, &namespace).values().any(of_edit);
         async move { if found { Ok(()) } else { Err("not there".to_owned()) } }
     })
     .await;
