@@ -4,11 +4,11 @@ use axum::http::Uri;
 
 use super::commented::Commented;
 use super::{Source, comment};
+use crate::plan::meta::Component;
+use crate::plan::pipeline::{JAEGER_THRIFT_HTTP, JAEGER_THRIFT_PATH, OTLP_GRPC, OTLP_HTTP};
 use crate::profile::{Instrument, InstrumentType, LogFormat, SamplingPoint, TraceProtocol};
 use crate::yaml::YamlError;
 
-/// Jaeger's Thrift over HTTP: its port, and its path.
-const THRIFT: (u16, &str) = (14268, "/api/traces");
 /// Jaeger's own gRPC, from before OTLP.
 const JAEGER_GRPC: u16 = 14250;
 
@@ -124,15 +124,15 @@ fn protocols(
     let uri = endpoint.parse::<Uri>().unwrap_or_default();
     let (host, port, path) =
         (uri.host().unwrap_or_default(), uri.port_u16(), uri.path().trim_end_matches('/'));
-    let thrift = path == THRIFT.1 || (path.is_empty() && port == Some(THRIFT.0));
-    let otlp = format!("by OTLP to http://{profile}-collector:4317");
+    let thrift = path == JAEGER_THRIFT_PATH || (path.is_empty() && port == Some(JAEGER_THRIFT_HTTP));
+    let collector = format!("http://{profile}-{}", Component::Collector.as_str());
+    let otlp = format!("by OTLP to {collector}:{OTLP_GRPC}");
     let mut spoken = vec![TraceProtocol::Otlp];
     let what = if thrift {
         spoken.push(TraceProtocol::JaegerThriftHttp);
-        let (port, path) = THRIFT;
         format!(
             ": Jaeger's Thrift over HTTP. The collector takes it, and OTLP: let the application send to \
-             http://{profile}-collector:{port}{path}, or better {otlp}."
+             {collector}:{JAEGER_THRIFT_HTTP}{JAEGER_THRIFT_PATH}, or better {otlp}."
         )
     } else if path.is_empty() && port == Some(JAEGER_GRPC) {
         format!(": Jaeger's old gRPC, which the collector does not take: let the application send {otlp}.")
@@ -157,7 +157,7 @@ fn back_end(host: &str, port: Option<u16>) -> Option<String> {
     let edges = host.starts_with(|c: char| c.is_ascii_alphanumeric())
         && host.ends_with(|c: char| c.is_ascii_alphanumeric());
     let here = host == "localhost" || host.starts_with("127.");
-    let port = port.filter(|port| ![JAEGER_GRPC, 4318].contains(port)).unwrap_or(4317);
+    let port = port.filter(|port| ![JAEGER_GRPC, OTLP_HTTP].contains(port)).unwrap_or(OTLP_GRPC);
     (edges && !here && host.chars().all(named)).then(|| format!("http://{host}:{port}"))
 }
 

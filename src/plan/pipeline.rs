@@ -25,8 +25,10 @@ use crate::validate::{Endpoint, TraceBackEnd, Traces, ValidatedProfile};
 pub const OTLP_GRPC: u16 = 4317;
 /// OTLP over HTTP.
 pub const OTLP_HTTP: u16 = 4318;
-/// Jaeger Thrift over HTTP, path `/api/traces`.
+/// Jaeger Thrift over HTTP.
 pub const JAEGER_THRIFT_HTTP: u16 = 14268;
+/// The path of Jaeger Thrift over HTTP.
+pub const JAEGER_THRIFT_PATH: &str = "/api/traces";
 /// Where Prometheus scrapes the collector.
 pub const PROMETHEUS_EXPORTER: u16 = 8889;
 /// Health of the collector.

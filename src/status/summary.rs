@@ -15,7 +15,7 @@ pub(super) fn endpoints(profile: &ValidatedProfile) -> Endpoints {
         otlp_grpc: collector.then(|| url(Component::Collector, pipeline::OTLP_GRPC)),
         otlp_http: collector.then(|| url(Component::Collector, pipeline::OTLP_HTTP)),
         jaeger_thrift_http: thrift
-            .then(|| format!("{}/api/traces", url(Component::Collector, pipeline::JAEGER_THRIFT_HTTP))),
+            .then(|| url(Component::Collector, pipeline::JAEGER_THRIFT_HTTP) + pipeline::JAEGER_THRIFT_PATH),
         trace_query: profile.jaeger_storage().map(|_| url(Component::Jaeger, jaeger::QUERY_HTTP)),
         prometheus: profile.has_managed_prometheus().then(|| url(Component::Prometheus, prometheus::PORT)),
     }
