@@ -15,14 +15,15 @@ help: ## List the targets
 build: ## Build the operator
 	$(CARGO) build --locked
 
-demo: ## Show the main job on a real control plane (KEEP=1 stays up)
-	$(CARGO) build --locked --package telemetry-operator --bin telemetry-operator --package testbed --bin demo
-	$(CARGO) run --locked --quiet --package testbed --bin demo -- $(if $(KEEP),--keep)
+demo: ## Show the main job on a real node, with an incident (needs root; KEEP=1 stays up)
+	$(CARGO) build --locked --workspace --bins
+	$(or $(CARGO_TARGET_DIR),target)/debug/demo $(if $(KEEP),--keep)
 
 test: ## Run every test, on the real API server, collector, Jaeger and Prometheus
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) run --locked --quiet -p testbed --bin testbed -- build
-	$(CARGO) test --locked --workspace -- --test-threads=4
+	$(CARGO) test --locked --workspace -- --test-threads=4; result=$$?; \
+	$(CARGO) run --locked --quiet -p testbed --bin testbed -- sweep; exit $$result
 
 lint: $(DENY)/bin/cargo-deny ## rustfmt, clippy and rustdoc with warnings as errors, licences and bans
 	$(CARGO) fmt --all --check

@@ -176,7 +176,7 @@ fn a_running_collector_counts_every_span_samples_once_and_opens_only_its_ports()
     })
     .unwrap();
 
-    front.post_thrift(&telemetry::thrift_span());
+    front.post_thrift(&testbed::thrift_span("old client").unwrap());
     front.wait_for(SPAN_METRICS_CALLS, &[("span_name", "old client")], 1.0);
 
     front.post("/v1/metrics", &telemetry::counter());

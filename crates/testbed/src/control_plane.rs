@@ -2,7 +2,8 @@
 //! loopback ports, with ways to log in. It talks to its own cluster only.
 //!
 //! As on a real cluster: RBAC, service account tokens that the API server signs, TLS that clients verify, an audit log. For the
-//! sake of tests: etcd does not wait for the disk, there is one of each process, and no node, so pods stay pending.
+//! sake of tests: etcd does not wait for the disk, there is one of each process, and without a [`crate::Node`] pods stay
+//! pending.
 //!
 //! The garbage collector looks for new kinds every 30 s. Deletions cascade from objects of a new custom resource only
 //! from then on.
@@ -18,12 +19,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use self::processes::Files;
+pub(crate) use self::processes::{Files, Listen, command, until};
 use crate::build::ensure;
 use crate::credentials::Credentials;
-use crate::daemon::{Daemon, Lifetime, output};
+use crate::daemon::{Daemon, Lifetime, Setting, output};
 use crate::directory::{Directory, remove_if_present};
-use crate::kubeconfig;
+use crate::kubeconfig::{self, Server};
 use crate::net::free_ports;
 use crate::part::Part;
 
@@ -35,12 +36,24 @@ pub(crate) const PARTS: [Part; 4] =
 
 /// A running control plane. Dropping it ends its processes and removes its files.
 pub struct ControlPlane {
-    // Dropped in this order: clients before servers, files last.
+    processes: Processes,
+    files: Files,
+    credentials: Credentials,
+    listen: Listen,
+    entry: Entry,
+}
+
+/// Dropped in this order: clients before servers.
+struct Processes {
     controller_manager: Daemon,
     api_server: Daemon,
     etcd: Daemon,
-    files: Files,
+}
+
+/// How this side reaches the API server.
+struct Entry {
     url: String,
+    name: Option<&'static str>,
 }
 
 impl ControlPlane {
@@ -55,37 +68,62 @@ impl ControlPlane {
         ensure(&PARTS)?;
         let files = Files::new(directory)?;
         let credentials = Credentials::create(files.directory.path())?;
-        let managers_kubeconfig = files.at("kubeconfig_controller-manager");
-        retry_when_port_taken(|| {
-            let [client, peer, secure] = free_ports()?;
-            let url = format!("https://127.0.0.1:{secure}");
+        let setting = Setting { lifetime, inside: None };
+        let (processes, listen, entry) = retry_when_port_taken(|| {
+            let [etcd_client, etcd_peer, api] = free_ports()?;
+            let listen = Listen { address: "127.0.0.1", etcd_client, etcd_peer, api };
+            let entry = Entry { url: listen.api_url(), name: None };
             remove_if_present(&files.at("etcd"))?;
             if let Lifetime::Detached { record } = lifetime {
                 fs::write(record, "")?;
             }
-            let write_kubeconfig = |path: &Path, user: &str, token: &str| {
-                kubeconfig::write(path, &url, &files.authority, user, token)
-            };
-            write_kubeconfig(&files.kubeconfig, "admin", &credentials.admin)?;
-            write_kubeconfig(&managers_kubeconfig, "controller-manager", &credentials.controller_manager)?;
-            let etcd = files.start_etcd(client, peer, lifetime)?;
-            let api_server = files.start_api_server(client, secure, &credentials, lifetime)?;
-            let manager = files.start_controller_manager(&managers_kubeconfig, &credentials, lifetime)?;
-            Ok((manager, api_server, etcd, url))
+            Ok((Processes::start(&files, &credentials, &listen, &entry, setting)?, listen, entry))
         })
-        .map(|(controller_manager, api_server, etcd, url)| ControlPlane {
-            controller_manager,
-            api_server,
-            etcd,
-            files,
-            url,
-        })
-        .context("cannot start a control plane")
+        .context("cannot start a control plane")?;
+        Ok(ControlPlane { processes, files, credentials, listen, entry })
+    }
+
+    /// Starts one inside namespaces, at `listen`. This side reaches its API server through `port` of the loopback interface.
+    pub(crate) fn start_inside(
+        directory: Directory,
+        listen: Listen,
+        port: u16,
+        setting: Setting<'_>,
+    ) -> Result<ControlPlane> {
+        let files = Files::new(directory)?;
+        let credentials = Credentials::create(files.directory.path())?;
+        let entry = Entry { url: format!("https://127.0.0.1:{port}"), name: Some("localhost") };
+        let processes = Processes::start(&files, &credentials, &listen, &entry, setting)?;
+        Ok(ControlPlane { processes, files, credentials, listen, entry })
+    }
+
+    /// Kills all processes and starts them again, on the same data.
+    pub(crate) fn restart(&mut self, setting: Setting<'_>) -> Result<()> {
+        for process in self.processes.all() {
+            process.kill()?;
+        }
+        self.processes =
+            Processes::start(&self.files, &self.credentials, &self.listen, &self.entry, setting)?;
+        Ok(())
+    }
+
+    /// The files and the secrets, for the processes of a node.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// A kubeconfig for a process that runs where the API server does.
+    pub(crate) fn local_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf> {
+        local_kubeconfig(&self.files, &self.listen, user, token)
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The API server's address.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.entry.url
     }
 
     /// This control plane's own directory, removed when it stops. The logs of its processes lie here.
@@ -109,7 +147,7 @@ impl ControlPlane {
         // Neither name can contain an underscore, so two accounts cannot share a file.
         let path = self.files.at(&format!("kubeconfig_{namespace}_{name}"));
         let user = format!("{namespace}/{name}");
-        kubeconfig::write(&path, &self.url, &self.files.authority, &user, token.trim())
+        kubeconfig::write(&path, self.entry.server(&self.files), &user, token.trim())
     }
 
     /// The API server's audit log: JSON lines at level Metadata, each written before its request is answered. A request
@@ -129,7 +167,15 @@ impl ControlPlane {
 
     /// Applies YAML or JSON documents, server-side.
     pub fn apply(&self, manifests: &str) -> Result<()> {
+        self.apply_in(None, manifests)
+    }
+
+    /// Applies YAML or JSON documents, server-side, to a namespace where they name none.
+    pub fn apply_in(&self, namespace: Option<&str>, manifests: &str) -> Result<()> {
         let mut command = self.kubectl(["apply", "--server-side", "--filename", "-"]);
+        if let Some(namespace) = namespace {
+            command.args(["--namespace", namespace]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         if let Some(mut input) = child.stdin.take() {
@@ -148,19 +194,57 @@ impl ControlPlane {
 
     /// Ends the processes and removes the directory.
     pub fn stop(mut self) -> Result<()> {
-        for process in [&mut self.controller_manager, &mut self.api_server, &mut self.etcd] {
-            process.terminate()?;
-        }
+        self.processes.terminate()?;
         remove_if_present(self.files.directory.path())
     }
 
     /// Lets the processes and the directory outlive this value.
-    pub(crate) fn release(self) {
-        self.controller_manager.release();
-        self.api_server.release();
-        self.etcd.release();
+    pub(crate) fn release(mut self) {
+        self.processes.controller_manager.release();
+        self.processes.api_server.release();
+        self.processes.etcd.release();
         self.files.directory.release();
     }
+}
+
+impl Processes {
+    fn start(
+        files: &Files,
+        credentials: &Credentials,
+        listen: &Listen,
+        entry: &Entry,
+        setting: Setting<'_>,
+    ) -> Result<Processes> {
+        kubeconfig::write(&files.kubeconfig, entry.server(files), "admin", &credentials.admin)?;
+        let managers =
+            local_kubeconfig(files, listen, "controller-manager", &credentials.controller_manager)?;
+        let etcd = files.start_etcd(listen, setting)?;
+        let api_server = files.start_api_server(listen, credentials, setting)?;
+        let controller_manager = files.start_controller_manager(&managers, credentials, setting)?;
+        Ok(Processes { controller_manager, api_server, etcd })
+    }
+
+    fn terminate(&mut self) -> Result<()> {
+        for process in self.all() {
+            process.terminate()?;
+        }
+        Ok(())
+    }
+
+    fn all(&mut self) -> [&mut Daemon; 3] {
+        [&mut self.controller_manager, &mut self.api_server, &mut self.etcd]
+    }
+}
+
+impl Entry {
+    fn server<'a>(&'a self, files: &'a Files) -> Server<'a> {
+        Server { url: &self.url, name: self.name, authority: &files.authority }
+    }
+}
+
+fn local_kubeconfig(files: &Files, listen: &Listen, user: &str, token: &str) -> Result<PathBuf> {
+    let server = Server { url: &listen.api_url(), name: None, authority: &files.authority };
+    kubeconfig::write(&files.at(&format!("kubeconfig_{}", user.replace(':', "-"))), server, user, token)
 }
 
 /// Runs `start` again when another process has taken one of its ports between choosing and binding it.

@@ -17,6 +17,9 @@ const P256_PUBLIC_KEY_HEADER: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// The name under which a node registers.
+pub(crate) const NODE: &str = "node";
+
 /// Files for the API server's flags, and the bearer tokens in them.
 pub(crate) struct Credentials {
     pub tokens: PathBuf,
@@ -24,6 +27,9 @@ pub(crate) struct Credentials {
     pub public_key: PathBuf,
     pub admin: String,
     pub controller_manager: String,
+    pub scheduler: String,
+    pub kubelet: String,
+    pub kube_proxy: String,
 }
 
 impl Credentials {
@@ -38,9 +44,13 @@ impl Credentials {
         let public = [P256_PUBLIC_KEY_HEADER.as_slice(), pair.public_key().as_ref()].concat();
 
         let (admin, controller_manager) = (token(&random)?, token(&random)?);
+        let (scheduler, kubelet, kube_proxy) = (token(&random)?, token(&random)?, token(&random)?);
         let tokens = format!(
             "{admin},admin,admin,system:masters\n\
-             {controller_manager},system:kube-controller-manager,controller-manager,system:masters\n"
+             {controller_manager},system:kube-controller-manager,controller-manager,system:masters\n\
+             {scheduler},system:kube-scheduler,scheduler\n\
+             {kubelet},system:node:{NODE},kubelet,system:nodes\n\
+             {kube_proxy},system:kube-proxy,kube-proxy\n"
         );
         let write = |name: &str, content: &str| write_secret(&directory.join(name), content);
         Ok(Credentials {
@@ -52,6 +62,9 @@ impl Credentials {
             public_key: write("service-account.pub", &pem::encode(&Pem::new("PUBLIC KEY", public)))?,
             admin,
             controller_manager,
+            scheduler,
+            kubelet,
+            kube_proxy,
         })
     }
 }

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::identity::Identity;
+use crate::inside::{Inside, copy_surroundings};
 use crate::net::http_get;
 use crate::wait::wait_until;
 
@@ -53,6 +54,24 @@ pub(crate) enum Lifetime<'a> {
     Detached { record: &'a Path },
 }
 
+/// Under what terms a process runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub lifetime: Lifetime<'a>,
+    /// Where it runs; on this machine as it is when there are no namespaces.
+    pub inside: Option<Inside>,
+}
+
+impl Setting<'_> {
+    /// What `act` gives when its connections are made where the process runs.
+    pub(crate) fn in_network<T: Send>(&self, act: impl FnOnce() -> T + Send) -> Result<T> {
+        match self.inside {
+            Some(inside) => inside.in_network(act),
+            None => Ok(act()),
+        }
+    }
+}
+
 /// A running child process. Dropping it ends it; it ends, too, when this process is killed.
 ///
 /// The second needs `setpriv` of util-linux, and is left out where there is none.
@@ -69,7 +88,8 @@ impl Daemon {
     ///
     /// An `Http` readiness is true for whoever answers at that port, so let the command fail when it cannot bind.
     pub fn start(name: &str, command: Command, log: &Path, readiness: Readiness<'_>) -> Result<Daemon> {
-        Daemon::launch(name, command, log, readiness, Lifetime::Tied)
+        let setting = Setting { lifetime: Lifetime::Tied, inside: None };
+        Daemon::launch(name, command, log, readiness, setting)
     }
 
     pub(crate) fn launch(
@@ -77,23 +97,33 @@ impl Daemon {
         command: Command,
         log: &Path,
         readiness: Readiness<'_>,
-        lifetime: Lifetime<'_>,
+        setting: Setting<'_>,
     ) -> Result<Daemon> {
         let output =
             File::options().create(true).append(true).open(log).with_context(|| format!("{name}: log"))?;
-        let mut command = match lifetime {
-            Lifetime::Tied => dying_with_parent(&command).unwrap_or(command),
-            Lifetime::Detached { .. } => {
-                let mut command = command;
+        let errors = output.try_clone()?;
+        let streams = |command: &mut Command| {
+            command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        };
+        let child = match (setting.inside, setting.lifetime) {
+            // Nothing inside outlives the namespaces, so nothing else has to tie it.
+            (Some(inside), _) => inside.spawn(&command, |command| {
+                streams(command);
                 command.process_group(0);
-                command
+            })?,
+            (None, lifetime) => {
+                let mut command = command;
+                match lifetime {
+                    Lifetime::Tied => command = dying_with_parent(&command).unwrap_or(command),
+                    Lifetime::Detached { .. } => drop(command.process_group(0)),
+                }
+                streams(&mut command);
+                let program = command.get_program().to_owned();
+                spawn(command).with_context(|| format!("{name}: cannot run {}", program.display()))?
             }
         };
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let program = command.get_program().to_owned();
-        let child = spawn(command).with_context(|| format!("{name}: cannot run {}", program.display()))?;
         let mut daemon = Daemon { name: name.to_owned(), child, log: log.to_owned(), released: false };
-        if let Lifetime::Detached { record } = lifetime {
+        if let Lifetime::Detached { record } = setting.lifetime {
             // One that has ended already has nothing to record; the wait reports it.
             if let Some(identity) = Identity::of(daemon.child.id()) {
                 identity.append_to(record)?;
@@ -163,7 +193,7 @@ impl Daemon {
     }
 
     /// Lets the process outlive this value.
-    pub(crate) fn release(mut self) {
+    pub(crate) fn release(&mut self) {
         self.released = true;
     }
 }
@@ -197,15 +227,7 @@ fn dying_with_parent(command: &Command) -> Option<Command> {
     }
     let mut tied = setpriv();
     tied.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => tied.env(name, value),
-            None => tied.env_remove(name),
-        };
-    }
-    if let Some(directory) = command.get_current_dir() {
-        tied.current_dir(directory);
-    }
+    copy_surroundings(command, &mut tied);
     Some(tied)
 }
 

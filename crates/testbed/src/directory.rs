@@ -9,6 +9,8 @@ use std::process;
 
 use anyhow::{Context, Result};
 
+use crate::cgroup::Cgroup;
+
 const PREFIX: &str = "telemetry-operator-testbed.";
 const LOCK: &str = "owner.lock";
 
@@ -24,8 +26,8 @@ pub struct Directory {
 impl Directory {
     /// A new directory in the system's directory for temporary files.
     pub fn create(purpose: &str) -> Result<Directory> {
+        Directory::sweep();
         let parent = env::temp_dir();
-        sweep(&parent);
         let mut number = 0u32;
         let path = loop {
             let path = parent.join(format!("{PREFIX}{purpose}.{}.{number}", process::id()));
@@ -41,6 +43,11 @@ impl Directory {
         owner.lock()?;
         fs::rename(unlocked, path.join(LOCK))?;
         Ok(Directory { path, _owner: Some(owner), released: false })
+    }
+
+    /// Removes what killed processes, and those that keep a cluster to their end, have left behind.
+    pub fn sweep() {
+        sweep(&env::temp_dir());
     }
 
     /// A new directory at `path`, for things that stay when this process ends.
@@ -84,7 +91,11 @@ fn sweep(parent: &Path) {
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let abandoned = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
         if abandoned {
-            let _ = fs::remove_dir_all(entry.path());
+            // A node's processes have ended with their owner, its control groups stay. While these cannot be removed, the
+            // directory is what the next sweep finds them by.
+            if Cgroup::of(&entry.path()).remove().is_ok() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +28,20 @@ impl Identity {
         start_time(pid).map(|start_time| Identity { pid, start_time })
     }
 
+    /// The children of a process that are running.
+    pub(crate) fn children_of(parent: u32) -> Vec<Identity> {
+        let processes = fs::read_dir("/proc").into_iter().flatten();
+        let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent))
+            .filter_map(Identity::of)
+            .collect()
+    }
+
+    /// The process id.
+    pub(crate) fn pid(self) -> u32 {
+        self.pid
+    }
+
     /// Adds it to a record file.
     pub(crate) fn append_to(self, record: &Path) -> Result<()> {
         let mut file = File::options().create(true).append(true).open(record)?;
@@ -47,18 +62,19 @@ impl Identity {
         start_time(self.pid) == Some(self.start_time)
     }
 
+    /// Ends the process at once if it still is the recorded one.
+    pub(crate) fn kill(self) {
+        if let Some(handle) = self.handle() {
+            // A failure means that the process has just ended.
+            let _ = pidfd_send_signal(&handle, Signal::KILL);
+        }
+    }
+
     /// Ends the process if it still is the recorded one: SIGTERM, and SIGKILL after 15 s.
     pub(crate) fn end(self) -> Result<()> {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
-            bail!("{} is not a process id", self.pid);
-        };
-        // The handle stays with the process that has the id now, so a check after opening it cannot be overtaken.
-        let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+        let Some(handle) = self.handle() else {
             return Ok(());
         };
-        if !self.alive() {
-            return Ok(());
-        }
         for signal in [Signal::TERM, Signal::KILL] {
             // A failure means that the process has just ended.
             let _ = pidfd_send_signal(&handle, signal);
@@ -69,16 +85,37 @@ impl Identity {
         }
         bail!("process {} survives SIGKILL", self.pid)
     }
+
+    /// A handle of this process and no other; nothing when it has ended.
+    fn handle(self) -> Option<OwnedFd> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw)?;
+        // The handle stays with the process that has the id now, so a check after opening it cannot be overtaken.
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        self.alive().then_some(handle)
+    }
 }
 
 /// When a process started, in clock ticks since the machine did; nothing for one that is gone or only waits to be reaped.
 fn start_time(pid: u32) -> Option<u64> {
+    let stat = stat(pid)?;
+    (stat.state != "Z" && stat.state != "X").then_some(stat.start_time)
+}
+
+struct Stat {
+    state: String,
+    parent: u32,
+    start_time: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may contain anything. Then: state (3rd) … start time (22nd).
+    // The second field is the program's name in parentheses and may contain anything. Then: state (3rd), parent (4th) …
+    // start time (22nd).
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    let start_time = fields.nth(18)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(start_time)
+    let state = fields.next()?.to_owned();
+    let parent = fields.next()?.parse().ok()?;
+    let start_time = fields.nth(17)?.parse().ok()?;
+    Some(Stat { state, parent, start_time })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::build::path;
@@ -70,21 +70,12 @@ impl Jaeger {
 
     /// The spans of a service that have arrived within the last hour.
     pub fn spans_of_service(&self, service: &str) -> Result<Vec<Span>> {
-        self.spans(&format!("?service={service}&limit={MAX_TRACES}&lookback=1h"))
+        spans_of_service(&self.query_url, service, MAX_TRACES)
     }
 
     /// The spans of a trace that have arrived.
     pub fn spans_of_trace(&self, id: &str) -> Result<Vec<Span>> {
-        self.spans(&format!("/{id}"))
-    }
-
-    fn spans(&self, query: &str) -> Result<Vec<Span>> {
-        let (status, text) = http_get(&format!("{}/api/traces{query}", self.query_url))?;
-        // Jaeger's word for a trace of which nothing has arrived.
-        if status == 404 {
-            return Ok(Vec::new());
-        }
-        Ok(span::of_answer(&serde_json::from_str(&text).with_context(|| format!("status {status}: {text}"))?))
+        spans_of_trace(&self.query_url, id)
     }
 
     /// Ends it and removes its files.
@@ -92,6 +83,27 @@ impl Jaeger {
         self.process.terminate()?;
         remove_if_present(self.directory.path())
     }
+}
+
+/// The spans of a service that have arrived within the last hour at the Jaeger whose query API is at `url`. `limit` bounds the
+/// traces, and must not be larger than what that Jaeger keeps.
+pub fn spans_of_service(url: &str, service: &str, limit: u32) -> Result<Vec<Span>> {
+    spans(url, &format!("?service={service}&limit={limit}&lookback=1h"))
+}
+
+/// The spans of a trace that have arrived at the Jaeger whose query API is at `url`.
+pub fn spans_of_trace(url: &str, id: &str) -> Result<Vec<Span>> {
+    spans(url, &format!("/{id}"))
+}
+
+fn spans(url: &str, query: &str) -> Result<Vec<Span>> {
+    let (status, text) = http_get(&format!("{url}/api/traces{query}"))?;
+    // Jaeger's word for a trace of which nothing has arrived.
+    if status == 404 {
+        return Ok(Vec::new());
+    }
+    ensure!(status == 200, "Jaeger answers {status}: {text}");
+    Ok(span::of_answer(&serde_json::from_str(&text).with_context(|| format!("status {status}: {text}"))?))
 }
 
 fn configuration(otlp: u16, query: u16, query_grpc: u16) -> Value {

@@ -1,14 +1,15 @@
-//! The command `testbed`: a real Kubernetes control plane for people, by name. Standard output carries what a script
+//! The command `testbed`: a real Kubernetes for people, by name. Standard output carries what a script
 //! can use, standard error the rest.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use testbed::Part;
-use testbed::named::{Cluster, Up};
+use testbed::named::{Cluster, Shape, Up};
+use testbed::{BACK_ENDS, Image, Node, Part};
 
-/// Starts and stops a real Kubernetes control plane on this machine, without containers.
+/// Starts and stops a real Kubernetes on this machine: a control plane alone, or with a node that runs pods.
 ///
 /// Its parts are built once from pinned Go modules and kept in $TESTBED_CACHE, by default
 /// ~/.cache/telemetry-operator-testbed.
@@ -21,11 +22,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Start a control plane that stays up, and print how to use it
-    Up(Named),
-    /// End a control plane and remove everything about it
+    /// Start a cluster that stays up, and print how to use it
+    Up {
+        #[command(flatten)]
+        named: Named,
+        /// With a node that runs pods, and the images of the collector, Jaeger and Prometheus (needs root)
+        #[arg(long)]
+        node: bool,
+    },
+    /// End a cluster and remove everything about it
     Down(Named),
-    /// List the control planes, their addresses and versions
+    /// List the clusters, their addresses and versions
     Status,
     /// Print the path of the administrator's kubeconfig
     Kubeconfig(Named),
@@ -39,11 +46,23 @@ enum Action {
         /// For example promtool
         part: Part,
     },
+    /// Remove what test runs and killed commands have left behind: directories and control groups, never a running cluster
+    Sweep,
+    /// Keep the port open through which a node's API server is reached; `up --node` starts this
+    #[command(hide = true)]
+    Forward {
+        /// The first process of the node's namespaces
+        init: u32,
+        /// The loopback port
+        port: u16,
+        /// The address inside
+        target: SocketAddr,
+    },
 }
 
 #[derive(clap::Args)]
 struct Named {
-    /// Which control plane; several can run at once
+    /// Which cluster; several can run at once
     #[arg(long, default_value = "default")]
     name: String,
 }
@@ -60,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run(command: Action) -> Result<()> {
     match command {
-        Action::Up(Named { name }) => up(&name),
+        Action::Up { named: Named { name }, node } => up(&name, node),
         Action::Down(Named { name }) => {
             let existed = Cluster::named(&name)?.down()?;
             eprintln!("testbed: cluster {name:?} {}", if existed { "is gone" } else { "did not exist" });
@@ -83,18 +102,33 @@ fn run(command: Action) -> Result<()> {
             println!("{}", testbed::path(part)?.display());
             Ok(())
         }
+        Action::Sweep => {
+            testbed::Directory::sweep();
+            Ok(())
+        }
+        Action::Forward { init, port, target } => testbed::keep_forward(init, port, target),
     }
 }
 
-fn up(name: &str) -> Result<()> {
+fn up(name: &str, node: bool) -> Result<()> {
     let cluster = Cluster::named(name)?;
-    let verb = match cluster.up()? {
+    let images = if node {
+        Node::ensure_parts(&BACK_ENDS)?;
+        BACK_ENDS.map(Image::of_part).into_iter().collect::<Result<Vec<_>>>()?
+    } else {
+        Vec::new()
+    };
+    let shape = if node { Shape::Node { load: &images } } else { Shape::ControlPlane };
+    let verb = match cluster.up(shape)? {
         Up::Started => "runs",
         Up::Running => "was running already",
     };
     let status = cluster.status()?;
     let url = status.url.as_deref().unwrap_or("-");
     eprintln!("testbed: cluster {name:?} {verb} at {url} ({})", status.version);
+    for image in &images {
+        eprintln!("testbed: image on the node: {}", image.name);
+    }
     eprintln!("testbed: kubectl of this version: {}", testbed::path(Part::Kubectl)?.display());
     eprintln!("testbed: use it with the next line, end it with `testbed down --name {name}`");
     println!("export KUBECONFIG='{}'", cluster.kubeconfig()?.display());

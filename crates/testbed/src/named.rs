@@ -1,4 +1,4 @@
-//! Control planes that stay up after the command ends. In: a name. Out: a running cluster, its address, or its end. It talks
+//! Clusters that stay up after the command ends. In: a name. Out: a running cluster, its address, or its end. It talks
 //! to its own clusters only, and ends only processes that it started: each is recorded with its start time.
 
 use std::fs;
@@ -9,16 +9,32 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::build::{cache_directory, ensure, lock, path};
+use crate::cgroup::Cgroup;
 use crate::control_plane::{ControlPlane, PARTS};
 use crate::daemon::{Lifetime, output};
 use crate::directory::{Directory, remove_if_present};
 use crate::identity::Identity;
+use crate::image::Image;
+use crate::namespaces::Namespaces;
+use crate::node::Node;
 use crate::part::Part;
 
 /// A control plane by its name.
 pub struct Cluster {
     name: String,
     directory: PathBuf,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Copy)]
+pub enum Shape<'a> {
+    /// Only a control plane: pods stay pending.
+    ControlPlane,
+    /// A control plane and a node with these images.
+    Node {
+        /// What pods can use.
+        load: &'a [Image],
+    },
 }
 
 /// What [`Cluster::up`] found.
@@ -67,19 +83,35 @@ impl Cluster {
         Ok(all)
     }
 
-    /// Starts the cluster unless it runs. Remains of one that ended by itself are removed first.
-    pub fn up(&self) -> Result<Up> {
+    /// Starts the cluster unless it runs: a control plane, or one with a node on which the images of `load` are at hand.
+    /// Remains of one that ended by itself are removed first.
+    pub fn up(&self, shape: Shape<'_>) -> Result<Up> {
         // Builds may take long; they need no lock of ours.
         ensure(&PARTS)?;
+        if let Shape::Node { .. } = shape {
+            Node::ensure_parts(&[])?;
+        }
         let _lock = self.lock()?;
         if self.runs()? {
             return Ok(Up::Running);
         }
         self.end()?;
-        let directory = Directory::create_at(self.directory.clone())?;
-        let plane = ControlPlane::start_in(directory, Lifetime::Detached { record: &self.record() })?;
-        fs::write(self.directory.join("url"), plane.url())?;
-        plane.release();
+        let directory = || Directory::create_at(self.directory.clone());
+        let record = self.record();
+        let lifetime = Lifetime::Detached { record: &record };
+        match shape {
+            Shape::ControlPlane => {
+                let plane = ControlPlane::start_in(directory()?, lifetime)?;
+                fs::write(self.directory.join("url"), plane.url())?;
+                plane.release();
+            }
+            Shape::Node { load } => {
+                let node = Node::start_in(directory, lifetime)?;
+                node.load(load)?;
+                fs::write(self.directory.join("url"), node.control_plane().url())?;
+                node.release();
+            }
+        }
         Ok(Up::Started)
     }
 
@@ -130,10 +162,16 @@ impl Cluster {
     }
 
     fn end(&self) -> Result<()> {
-        // The newest first, so that clients end before the servers they talk to.
-        for process in Identity::recorded(&self.record())?.into_iter().rev() {
+        let mut processes = Identity::recorded(&self.record())?;
+        // The newest first, so that clients end before the servers they talk to. With a node the namespaces are the oldest,
+        // and the kernel ends everything in them at once.
+        if !Namespaces::are_in(&self.directory) {
+            processes.reverse();
+        }
+        for process in processes {
             process.end()?;
         }
+        Cgroup::of(&self.directory).remove()?;
         remove_if_present(&self.directory)
     }
 

@@ -28,8 +28,19 @@ pub(crate) fn accepts_connections(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT).is_ok()
 }
 
-/// GET of `http://HOST:PORT/PATH`: status and body. Speaks HTTP/1.0, so that the answer is never chunked.
+/// GET of `http://HOST:PORT/PATH`: status and body.
 pub fn http_get(url: &str) -> Result<(u16, String)> {
+    http("GET", url, "")
+}
+
+/// A request to `http://HOST:PORT/PATH` with JSON as its body, or none: status and body of the answer.
+pub fn http(method: &str, url: &str, body: &str) -> Result<(u16, String)> {
+    http_with(method, url, "application/json", body.as_bytes())
+}
+
+/// A request to `http://HOST:PORT/PATH` with a body of this type: status and body of the answer. Speaks HTTP/1.0, so that the
+/// answer is never chunked.
+pub fn http_with(method: &str, url: &str, content_type: &str, body: &[u8]) -> Result<(u16, String)> {
     let rest = url.strip_prefix("http://").ok_or_else(|| anyhow!("{url}: only http:// is supported"))?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let address = host
@@ -37,15 +48,21 @@ pub fn http_get(url: &str) -> Result<(u16, String)> {
         .with_context(|| format!("{url}: not an address with a port"))?
         .next()
         .ok_or_else(|| anyhow!("{url}: the host has no address"))?;
-    let mut stream =
-        TcpStream::connect_timeout(&address, CONNECT).with_context(|| format!("GET {url}: connecting"))?;
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT)
+        .with_context(|| format!("{method} {url}: connecting"))?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
-    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n")
-        .with_context(|| format!("GET {url}: sending"))?;
+    write!(
+        stream,
+        "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\nContent-Length: {}\r\n",
+        body.len()
+    )
+    .and_then(|()| write!(stream, "Content-Type: {content_type}\r\n\r\n"))
+    .and_then(|()| stream.write_all(body))
+    .with_context(|| format!("{method} {url}: sending"))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(|| format!("GET {url}: reading"))?;
-    parse_answer(&answer).with_context(|| format!("GET {url}"))
+    stream.read_to_end(&mut answer).with_context(|| format!("{method} {url}: reading"))?;
+    parse_answer(&answer).with_context(|| format!("{method} {url}"))
 }
 
 fn parse_answer(answer: &[u8]) -> Result<(u16, String)> {

@@ -1,12 +1,15 @@
 //! Spans as Jaeger's query API gives them back. In: its JSON. Out: spans with their tags as text. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 /// A span.
 #[derive(Clone, Debug)]
 pub struct Span {
+    /// The service that it is of.
+    pub service: String,
     /// Its operation.
     pub name: String,
     /// The id of its trace, in hex.
@@ -15,6 +18,10 @@ pub struct Span {
     pub id: String,
     /// The id of its parent; `None` for a root.
     pub parent: Option<String>,
+    /// When it began, since the Unix epoch.
+    pub start: Duration,
+    /// How long it took.
+    pub duration: Duration,
     /// Its attributes, and what Jaeger makes of kind and status (`span.kind`, `otel.status_code`, …).
     pub tags: BTreeMap<String, String>,
     /// The fields of each of its events, the event's name under `event`.
@@ -36,14 +43,18 @@ pub(crate) fn of_answer(answer: &Value) -> Vec<Span> {
 }
 
 fn of_trace(trace: &Value) -> Vec<Span> {
+    let process = |span: &Value| &trace["processes"][text(&span["processID"])];
     let span = |span: &Value| Span {
+        service: text(&process(span)["serviceName"]),
         name: text(&span["operationName"]),
         trace: text(&span["traceID"]),
         id: text(&span["spanID"]),
         parent: list(&span["references"]).next().map(|parent| text(&parent["spanID"])),
+        start: microseconds(&span["startTime"]),
+        duration: microseconds(&span["duration"]),
         tags: tags(&span["tags"]),
         events: list(&span["logs"]).map(|event| tags(&event["fields"])).collect(),
-        resource: tags(&trace["processes"][text(&span["processID"])]["tags"]),
+        resource: tags(&process(span)["tags"]),
     };
     list(&trace["spans"]).map(span).collect()
 }
@@ -54,6 +65,10 @@ fn tags(value: &Value) -> BTreeMap<String, String> {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+fn microseconds(value: &Value) -> Duration {
+    Duration::from_micros(value.as_u64().unwrap_or_default())
 }
 
 fn text(value: &Value) -> String {

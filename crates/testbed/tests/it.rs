@@ -7,13 +7,16 @@ mod it {
     pub mod cluster;
     pub mod command;
     pub mod lifecycle;
+    pub mod node;
     pub mod programs;
 }
 
-use std::fs;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
+use std::{env, fs};
 
 use testbed::ControlPlane;
 
@@ -26,6 +29,25 @@ static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start().un
 fn namespace(name: &str) -> &str {
     testbed::output(&mut PLANE.kubectl(["create", "namespace", name])).unwrap();
     name
+}
+
+/// Says in a process of its own where a test's things are; [`hold`] reads it.
+const HELD: &str = "held: ";
+
+/// Runs an ignored test of this binary in a process of its own, which holds something: the process, and the directory that it
+/// has told. It ends at the latest when the caller does, whose end of its input is then closed.
+fn hold(test: &str) -> (Child, PathBuf) {
+    let mut holder = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let directory = lines
+        .find_map(|line| line.unwrap().split_once(HELD).map(|(_, path)| path.into()))
+        .unwrap_or_else(|| panic!("{test} ended too early: {:?}", holder.wait()));
+    (holder, directory)
 }
 
 /// The command lines of all processes that mention `directory`: what a control plane left behind.

@@ -75,7 +75,7 @@ impl Running {
 
     /// Sends a Thrift batch as an old Jaeger client does.
     pub fn post_thrift(&self, batch: &[u8]) {
-        self.request(JAEGER_THRIFT_HTTP, "/api/traces", "application/x-thrift", batch);
+        self.request(JAEGER_THRIFT_HTTP, "/api/traces", testbed::THRIFT, batch);
     }
 
     fn request(&self, port: u16, path: &str, content_type: &str, body: &[u8]) {

@@ -1,4 +1,4 @@
-//! What the tests send to a collector: OTLP as JSON, and one span in Jaeger's Thrift.
+//! What the tests send to a collector: OTLP as JSON.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -70,36 +70,4 @@ pub fn counter() -> Value {
 pub fn log_record() -> Value {
     let record = json!({"timeUnixNano": now().to_string(), "body": {"stringValue": "exported 7 items"}});
     json!({"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": [record]}]}]})
-}
-
-/// A batch of one span, `old client`, in the binary Thrift protocol.
-pub fn thrift_span() -> Vec<u8> {
-    const STOP: u8 = 0;
-    const I32: u8 = 8;
-    const I64: u8 = 10;
-    const STRING: u8 = 11;
-    const STRUCT: u8 = 12;
-    const LIST: u8 = 15;
-    let field = |kind: u8, id: u16, value: &[u8]| [&[kind][..], &id.to_be_bytes(), value].concat();
-    let text = |text: &str| {
-        let length = u32::try_from(text.len()).expect("a short text");
-        [&length.to_be_bytes()[..], text.as_bytes()].concat()
-    };
-    let number = |number: i64| number.to_be_bytes();
-    let microseconds = i64::try_from(now() / 1000).expect("a time in this age");
-    let process = [field(STRING, 1, &text("exporter")), vec![STOP]].concat();
-    let span = [
-        field(I64, 1, &number(0x0123_4567_89ab_cdef)),
-        field(I64, 2, &number(0x0011_2233_4455_6677)),
-        field(I64, 3, &number(42)),
-        field(I64, 4, &number(0)),
-        field(STRING, 5, &text("old client")),
-        field(I32, 7, &1_u32.to_be_bytes()),
-        field(I64, 8, &number(microseconds)),
-        field(I64, 9, &number(1000)),
-        vec![STOP],
-    ]
-    .concat();
-    let spans = [&[STRUCT][..], &1_u32.to_be_bytes(), &span].concat();
-    [field(STRUCT, 1, &process), field(LIST, 2, &spans), vec![STOP]].concat()
 }

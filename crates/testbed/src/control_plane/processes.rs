@@ -11,10 +11,13 @@ use anyhow::Result;
 
 use crate::build::path;
 use crate::credentials::Credentials;
-use crate::daemon::{Daemon, Lifetime, Readiness, output};
+use crate::daemon::{Daemon, Readiness, Setting, output};
 use crate::directory::Directory;
 use crate::net::http_get;
 use crate::part::Part;
+
+/// Addresses of Services.
+pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -29,12 +32,12 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
  "rules": [{"level": "Metadata"}]}"#;
 
 /// Everything about a control plane that is known before it runs.
-pub(super) struct Files {
-    pub(super) directory: Directory,
-    pub(super) kubectl: PathBuf,
-    pub(super) kubeconfig: PathBuf,
-    pub(super) authority: PathBuf,
-    pub(super) audit_log: PathBuf,
+pub(crate) struct Files {
+    pub(crate) directory: Directory,
+    pub(crate) kubectl: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) authority: PathBuf,
+    pub(crate) audit_log: PathBuf,
 }
 
 impl Files {
@@ -49,7 +52,7 @@ impl Files {
         })
     }
 
-    pub(super) fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -64,9 +67,9 @@ impl Files {
         command
     }
 
-    pub(super) fn start_etcd(&self, client: u16, peer: u16, lifetime: Lifetime<'_>) -> Result<Daemon> {
-        let client = format!("http://127.0.0.1:{client}");
-        let peer = format!("http://127.0.0.1:{peer}");
+    pub(super) fn start_etcd(&self, listen: &Listen, setting: Setting<'_>) -> Result<Daemon> {
+        let client = listen.etcd_url();
+        let peer = format!("http://127.0.0.1:{}", listen.etcd_peer);
         let command = command(
             Part::Etcd,
             &[
@@ -83,32 +86,28 @@ impl Files {
         // The log is asked as well: another control plane's etcd might answer if it has taken the port in the meantime.
         let mut ready = || {
             let serves = fs::read_to_string(&log)?.contains("ready to serve client requests");
-            Ok(serves && http_get(&format!("{client}/health"))?.0 == 200)
+            Ok(serves && setting.in_network(|| http_get(&format!("{client}/health")))??.0 == 200)
         };
         let readiness = until("a healthy store", &mut ready);
-        Daemon::launch("etcd", command, &log, readiness, lifetime)
+        Daemon::launch("etcd", command, &log, readiness, setting)
     }
 
     pub(super) fn start_api_server(
         &self,
-        etcd: u16,
-        port: u16,
+        listen: &Listen,
         credentials: &Credentials,
-        lifetime: Lifetime<'_>,
+        setting: Setting<'_>,
     ) -> Result<Daemon> {
         let policy = self.at("audit-policy.json");
         fs::write(&policy, AUDIT_POLICY)?;
-        let command = command(
+        let mut command = command(
             Part::KubeApiserver,
             &[
-                ("--etcd-servers", &format!("http://127.0.0.1:{etcd}")),
-                ("--bind-address", &"127.0.0.1"),
-                ("--advertise-address", &"127.0.0.1"),
-                ("--secure-port", &port.to_string()),
+                ("--etcd-servers", &listen.etcd_url()),
+                ("--advertise-address", &listen.address),
+                ("--secure-port", &listen.api.to_string()),
                 ("--cert-dir", &self.at("certificates")),
-                // A loopback address cannot be an endpoint of the Service `kubernetes`.
-                ("--endpoint-reconciler-type", &"none"),
-                ("--service-cluster-ip-range", &"10.96.0.0/16"),
+                ("--service-cluster-ip-range", &SERVICE_RANGE),
                 ("--authorization-mode", &"Node,RBAC"),
                 ("--token-auth-file", &credentials.tokens),
                 ("--service-account-issuer", &"https://kubernetes.default.svc"),
@@ -119,22 +118,33 @@ impl Files {
                 ("--audit-log-mode", &"blocking"),
             ],
         )?;
+        if setting.inside.is_some() {
+            // For everybody inside, and for whoever comes in through a forwarded port under the name `localhost`.
+            command.arg("--bind-address=0.0.0.0");
+            // Nobody resolves the node's name.
+            command.arg("--kubelet-preferred-address-types=InternalIP");
+        } else {
+            // A loopback address cannot be an endpoint of the Service `kubernetes`.
+            command.args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
+        }
         let mut ready = || Ok(output(&mut self.kubectl(["get", "--raw", "/readyz"]))? == "ok");
         let readiness = until("ok from /readyz", &mut ready);
-        Daemon::launch("kube-apiserver", command, &self.fresh("kube-apiserver.log")?, readiness, lifetime)
+        Daemon::launch("kube-apiserver", command, &self.fresh("kube-apiserver.log")?, readiness, setting)
     }
 
     pub(super) fn start_controller_manager(
         &self,
         kubeconfig: &Path,
         credentials: &Credentials,
-        lifetime: Lifetime<'_>,
+        setting: Setting<'_>,
     ) -> Result<Daemon> {
+        // With a node there is work for all of them.
+        let controllers = if setting.inside.is_some() { "*" } else { CONTROLLERS };
         let command = command(
             Part::KubeControllerManager,
             &[
                 ("--kubeconfig", &kubeconfig),
-                ("--controllers", &CONTROLLERS),
+                ("--controllers", &controllers),
                 ("--leader-elect", &"false"),
                 ("--secure-port", &"0"),
                 ("--kube-api-qps", &"500"),
@@ -149,23 +159,43 @@ impl Files {
         };
         let readiness = until("the service account of namespace default", &mut ready);
         let log = self.fresh("kube-controller-manager.log")?;
-        Daemon::launch("kube-controller-manager", command, &log, readiness, lifetime)
+        Daemon::launch("kube-controller-manager", command, &log, readiness, setting)
     }
 
     /// The path of an empty log file.
-    fn fresh(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
         let log = self.at(name);
         fs::write(&log, "")?;
         Ok(log)
     }
 }
 
-fn until<'a>(what: &'a str, check: &'a mut dyn FnMut() -> Result<bool>) -> Readiness<'a> {
+/// Where the processes of a control plane listen.
+pub(crate) struct Listen {
+    /// The API server's address; the store is on the loopback interface beside it.
+    pub(crate) address: &'static str,
+    pub(crate) etcd_client: u16,
+    pub(crate) etcd_peer: u16,
+    pub(crate) api: u16,
+}
+
+impl Listen {
+    fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd_client)
+    }
+
+    /// The API server's address for everybody who is where it is.
+    pub(crate) fn api_url(&self) -> String {
+        format!("https://{}:{}", self.address, self.api)
+    }
+}
+
+pub(crate) fn until<'a>(what: &'a str, check: &'a mut dyn FnMut() -> Result<bool>) -> Readiness<'a> {
     Readiness::When { what, deadline: DEADLINE, check }
 }
 
 /// A part's command with its flags.
-fn command(part: Part, flags: &[(&str, &dyn AsRef<OsStr>)]) -> Result<Command> {
+pub(crate) fn command(part: Part, flags: &[(&str, &dyn AsRef<OsStr>)]) -> Result<Command> {
     let mut command = Command::new(path(part)?);
     for (name, value) in flags {
         let mut flag = OsString::from(name);

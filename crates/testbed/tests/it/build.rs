@@ -46,6 +46,14 @@ fn a_missing_toolchain_is_named() {
 }
 
 #[test]
+fn a_missing_apt_is_named() {
+    let cache = Directory::create("cache").unwrap();
+    let output = testbed(cache.path(), &["build", "node-tools"]).env("PATH", cache.path()).output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output).contains("there is no `apt-get` in PATH"), "{}", text(&output));
+}
+
+#[test]
 fn an_old_toolchain_is_named() {
     let cache = Directory::create("cache").unwrap();
     fake_go(cache.path(), "echo go version go1.19.3 linux/amd64");

@@ -5,6 +5,7 @@ use std::process::{self, Command};
 
 use testbed::{output, wait_until};
 
+use super::node::{Marks, wait_for_the_end_of};
 use crate::{DEADLINE, processes_of};
 
 fn testbed(args: &[&str]) -> Command {
@@ -92,9 +93,33 @@ fn down_ends_what_an_interrupted_up_has_left() {
 }
 
 #[test]
+fn a_node_stays_up_until_it_is_taken_down() {
+    let name = format!("it-node-{}", process::id());
+    let _cleanup = Down(&name);
+    output(&mut testbed(&["up", "--node", "--name", &name])).unwrap();
+    let kubeconfig = output(&mut testbed(&["kubeconfig", "--name", &name])).unwrap();
+    let kubeconfig = PathBuf::from(kubeconfig.trim());
+    let kubectl = |arguments: &str| {
+        let mut command = Command::new(testbed::path(testbed::Part::Kubectl).unwrap());
+        command.args(arguments.split_whitespace()).env("KUBECONFIG", &kubeconfig);
+        output(command.env("KUBECACHEDIR", kubeconfig.with_file_name("cache"))).unwrap()
+    };
+    // The images that profiles need are there: a pod of one of them starts.
+    kubectl("run version --image=localhost/collector:testbed --restart=Never -- --version");
+    kubectl("wait pod/version --for=jsonpath={.status.phase}=Succeeded --timeout=60s");
+    assert!(kubectl("logs version").contains("version"), "{}", kubectl("logs version"));
+    assert!(status(&name).unwrap().ends_with("\tv1.36.3"));
+    let marks = Marks::of(kubeconfig.parent().unwrap());
+
+    output(&mut testbed(&["down", "--name", &name])).unwrap();
+    assert_eq!(status(&name), None);
+    wait_for_the_end_of(&[marks]);
+}
+
+#[test]
 fn wrong_names_are_explained() {
     let error = output(&mut testbed(&["up", "--name", "../outside"])).unwrap_err().to_string();
     assert!(error.contains("cannot be a cluster's name"), "{error}");
-    let error = output(&mut testbed(&["path", "kubelet"])).unwrap_err().to_string();
+    let error = output(&mut testbed(&["path", "kube"])).unwrap_err().to_string();
     assert!(error.contains("kube-controller-manager, kubectl"), "{error}");
 }

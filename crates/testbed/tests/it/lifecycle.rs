@@ -1,15 +1,12 @@
 //! Control planes begin and end without traces, also when nobody ends them.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::{env, thread};
+use std::process::Command;
+use std::thread;
 
-use testbed::{ControlPlane, Directory, output, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use testbed::{ControlPlane, Directory, interrupt, output, wait_until};
 
-use crate::{DEADLINE, processes_of};
-
-const HELD: &str = "held control plane: ";
+use crate::{DEADLINE, HELD, hold, processes_of};
 
 #[test]
 fn two_control_planes_are_apart_and_stop_without_a_trace() {
@@ -39,16 +36,7 @@ fn two_control_planes_are_apart_and_stop_without_a_trace() {
 
 #[test]
 fn a_killed_parent_leaves_no_process_and_its_files_are_swept() {
-    let mut parent = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "it::lifecycle::holds_a_control_plane", "--ignored", "--nocapture"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let directory: PathBuf = BufReader::new(parent.stdout.take().unwrap())
-        .lines()
-        .find_map(|line| line.unwrap().split_once(HELD).map(|(_, path)| path.into()))
-        .unwrap_or_else(|| panic!("the parent ended without a control plane: {:?}", parent.wait()));
+    let (mut parent, directory) = hold("it::lifecycle::holds_a_control_plane");
     assert_eq!(processes_of(&directory).len(), 3);
 
     parent.kill().unwrap();
@@ -62,6 +50,26 @@ fn a_killed_parent_leaves_no_process_and_its_files_are_swept() {
     drop(Directory::create("sweeper").unwrap());
     // Another test's sweep may have come first, and may not be through yet.
     wait_until("the directory to be swept", DEADLINE, || Ok((!directory.exists()).then_some(()))).unwrap();
+}
+
+#[test]
+fn a_signal_ends_what_is_waited_for_and_values_are_dropped_in_order() {
+    let (mut waiting, directory) = hold("it::lifecycle::waits_until_a_signal");
+    assert!(directory.exists());
+    kill_process(Pid::from_child(&waiting), Signal::TERM).unwrap();
+    assert!(waiting.wait().unwrap().success(), "the signal ended the process itself");
+    assert!(!directory.exists(), "{} is left", directory.display());
+}
+
+#[test]
+#[ignore = "the process that is ended in a_signal_ends_what_is_waited_for_and_values_are_dropped_in_order"]
+fn waits_until_a_signal() {
+    interrupt::catch().unwrap();
+    let directory = Directory::create("interrupted").unwrap();
+    let mut sleep = Command::new("sleep");
+    println!("{HELD}{}", directory.path().display());
+    assert!(output(sleep.arg("600")).is_err(), "sleep was not killed");
+    assert!(interrupt::caught());
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testbed::{Daemon, Directory, Jaeger, Part, Readiness, free_ports, http_get, output, wait_until};
+use testbed::{
+    Daemon, Directory, Jaeger, NodeTools, Part, Readiness, free_ports, http_get, output, wait_until,
+};
 
 use crate::DEADLINE;
 
@@ -137,4 +140,19 @@ fn prometheus_becomes_ready() {
     let readiness = Readiness::Http { url, deadline: DEADLINE };
     let mut prometheus = Daemon::start("prometheus", command, &at("log"), readiness).unwrap();
     assert!(prometheus.terminate().unwrap().success());
+}
+
+#[test]
+fn the_tools_of_a_node_find_their_libraries() {
+    let tools = NodeTools::get().unwrap();
+    let run = |program: &Path| {
+        let mut command = Command::new(program);
+        output(command.envs(tools.environment().unwrap()).arg("--version").env("CNI_COMMAND", "VERSION"))
+            .unwrap()
+    };
+    assert!(run(&tools.runc()).starts_with("runc version"));
+    assert!(run(Path::new("nft")).starts_with("nftables v"));
+    for plugin in ["bridge", "host-local", "loopback"] {
+        assert!(run(&tools.cni_bin_dir().join(plugin)).contains("cniVersion"), "{plugin}");
+    }
 }

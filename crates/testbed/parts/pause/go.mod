@@ -1,0 +1,3 @@
+module telemetry-operator.dev/testbed/pause
+
+go 1.26.0

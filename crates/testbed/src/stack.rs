@@ -1,0 +1,152 @@
+//! The operator and its first application on a node, from this repository's own files. In: the repository, the directory
+//! in which cargo has built the programs. Out: a cluster in which the operator runs as a Deployment. It talks to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::daemon::output;
+use crate::forward::Forward;
+use crate::image::Image;
+use crate::node::Node;
+use crate::part::Part;
+
+/// The programs that the pods of profiles run.
+pub const BACK_ENDS: [Part; 3] = [Part::Collector, Part::Jaeger, Part::Prometheus];
+
+/// The operator's namespace.
+pub const OPERATOR_NAMESPACE: &str = "telemetry-system";
+
+/// A node on which the operator runs.
+pub struct Stack {
+    node: Node,
+    repository: PathBuf,
+}
+
+impl Stack {
+    /// Starts a node with all images, and on it the operator with `environment` besides the images of its children.
+    ///
+    /// # Errors
+    /// When the machine cannot run a node, or the operator does not become available.
+    pub fn start(repository: &Path, programs: &Path, environment: &[(&str, &str)]) -> Result<Stack> {
+        Node::ensure_parts(&BACK_ENDS)?;
+        let mut images = Vec::new();
+        for name in ["telemetry-operator", "export-trakt-4-letterboxd", "trakt-sim"] {
+            let program = programs.join(name);
+            ensure!(program.exists(), "{} is missing: `cargo build --workspace` makes it", program.display());
+            images.push(Image::of_program(name, &program)?);
+        }
+        for part in BACK_ENDS {
+            images.push(Image::of_part(part)?);
+        }
+        let node = Node::start()?;
+        node.load(&images)?;
+        let stack = Stack { node, repository: repository.to_owned() };
+        stack.install_operator(environment)?;
+        Ok(stack)
+    }
+
+    fn install_operator(&self, environment: &[(&str, &str)]) -> Result<()> {
+        self.apply_file(None, "crds/telemetryprofile.yaml")?;
+        self.kubectl(
+            "wait --for=condition=Established crd/telemetryprofiles.telemetry-operator.dev --timeout=60s",
+        )?;
+        self.apply_file(None, "deploy/rbac.yaml")?;
+        self.restrict(OPERATOR_NAMESPACE)?;
+        self.apply_file(None, "deploy/operator.yaml")?;
+        let deployment = format!("-n {OPERATOR_NAMESPACE} deployment/telemetry-operator");
+        self.kubectl(&format!("set image {deployment} operator=localhost/telemetry-operator:testbed"))?;
+        let mut variables = format!(
+            "set env {deployment} COLLECTOR_IMAGE=localhost/collector:testbed \
+             JAEGER_IMAGE=localhost/jaeger:testbed PROMETHEUS_IMAGE=localhost/prometheus:testbed"
+        );
+        for (name, value) in environment {
+            variables += &format!(" {name}={value}");
+        }
+        self.kubectl(&variables)?;
+        self.kubectl(&format!("rollout status {deployment} --timeout=120s")).map(drop)
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The node, for what changes it.
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    /// Runs kubectl with these arguments, which blanks separate.
+    pub fn kubectl(&self, arguments: &str) -> Result<String> {
+        output(&mut self.command(arguments))
+    }
+
+    /// kubectl with these arguments, which blanks separate, to add others to.
+    pub fn command(&self, arguments: &str) -> Command {
+        self.node.control_plane().kubectl(arguments.split_whitespace())
+    }
+
+    /// One object, or a list, as JSON.
+    pub fn get(&self, namespace: &str, what: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(&format!("get -n {namespace} {what} -o json"))?)?)
+    }
+
+    /// A new namespace in which only restricted pods may run.
+    pub fn namespace(&self, name: &str) -> Result<()> {
+        self.kubectl(&format!("create namespace {name}"))?;
+        self.restrict(name)
+    }
+
+    fn restrict(&self, namespace: &str) -> Result<()> {
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        self.kubectl(&format!("label namespace {namespace} {label} --overwrite")).map(drop)
+    }
+
+    /// Applies a file of the repository, to a namespace where it names none.
+    pub fn apply_file(&self, namespace: Option<&str>, path: &str) -> Result<()> {
+        let path = self.repository.join(path);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        self.apply(namespace, &text).with_context(|| path.display().to_string())
+    }
+
+    /// Applies YAML or JSON, to a namespace where it names none.
+    pub fn apply(&self, namespace: Option<&str>, manifests: &str) -> Result<()> {
+        self.node.control_plane().apply_in(namespace, manifests)
+    }
+
+    /// Waits until a profile is Ready, or fails with all its conditions.
+    pub fn wait_until_ready(&self, namespace: &str, profile: &str) -> Result<()> {
+        self.wait_for_condition(namespace, profile, "Ready=True")
+    }
+
+    /// Waits for `Type=Status` of a profile, or fails with all its conditions.
+    pub fn wait_for_condition(&self, namespace: &str, profile: &str, condition: &str) -> Result<()> {
+        let wait = format!("wait -n {namespace} tp/{profile} --for=condition={condition} --timeout=180s");
+        self.kubectl(&wait).map(drop).with_context(|| {
+            let conditions = self
+                .get(namespace, &format!("tp/{profile}"))
+                .map(|tp| tp["status"]["conditions"].to_string());
+            format!("tp/{profile}: {}", conditions.unwrap_or_else(|error| format!("{error:#}")))
+        })
+    }
+
+    /// The query API of a profile's Jaeger, through a loopback port.
+    pub fn jaeger(&self, namespace: &str, profile: &str) -> Result<Forward> {
+        self.node.forward(namespace, &format!("{profile}-jaeger"), 16686)
+    }
+
+    /// The API of a profile's managed Prometheus, through a loopback port.
+    pub fn prometheus(&self, namespace: &str, profile: &str) -> Result<Forward> {
+        self.node.forward(namespace, &format!("{profile}-prometheus"), 9090)
+    }
+
+    /// Changes an object by a JSON merge patch.
+    pub fn patch(&self, namespace: &str, what: &str, patch: &Value) -> Result<()> {
+        let mut command = self.command(&format!("patch -n {namespace} {what} --type=merge"));
+        output(command.arg("--patch").arg(patch.to_string())).map(drop)
+    }
+}
