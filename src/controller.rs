@@ -3,6 +3,7 @@
 //! In: client, settings. Out: profiles that are reconciled until told to stop. The driver runs the steps of the crate's
 //! map in order; each step is a span of the reconcile's trace.
 
+mod health;
 mod memory;
 mod report;
 mod view;
@@ -24,13 +25,18 @@ use tokio::sync::watch;
 use tracing::{Instrument, Span, field, info_span};
 
 use crate::apply::{self, Applied, ListError, Target};
+use crate::health::Subject;
+use crate::health::ask::Asker;
+use crate::kinds::ChildKind;
 use crate::metrics::{Metrics, ReconcileResult};
-use crate::observe::Capabilities;
+use crate::observe::{self, Capabilities};
 use crate::plan;
+use crate::plan::meta::{Component, child_name};
 use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
-use crate::status::{self, Outcome};
-use crate::validate;
+use crate::status::{self, Outcome, Running};
+use crate::validate::{self, ValidatedProfile};
+use health::Answers;
 use memory::Memory;
 pub use view::View;
 
@@ -48,12 +54,28 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Reconciles at once, each of another profile.
 const CONCURRENCY: u16 = 4;
 
+/// What the controller works with.
+pub struct Tools {
+    /// The way to the cluster.
+    pub client: Client,
+    /// What the administrator has set.
+    pub settings: Settings,
+    /// What the API server serves.
+    pub capabilities: Capabilities,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who asks Prometheus.
+    pub asker: Asker,
+}
+
 /// What every reconcile needs.
 struct Context {
     client: Client,
     settings: Settings,
     capabilities: Capabilities,
     metrics: Metrics,
+    asker: Asker,
+    answers: Answers,
     recorder: Recorder,
     memory: Memory,
 }
@@ -64,6 +86,9 @@ enum ReconcileError {
     /// Live objects cannot be listed.
     #[error(transparent)]
     List(#[from] ListError),
+    /// The pods of the workloads cannot be listed.
+    #[error("cannot list the pods of the profile's workloads: {0}")]
+    Pods(#[source] kube::Error),
     /// Some objects could not be written.
     #[error("{0}")]
     Write(String),
@@ -76,7 +101,7 @@ impl ReconcileError {
     /// One fixed word for the metric label.
     const fn reason(&self) -> &'static str {
         match self {
-            Self::List(_) => "ListFailed",
+            Self::List(_) | Self::Pods(_) => "ListFailed",
             Self::Write(_) => "ApplyFailed",
             Self::Status(_) => "StatusFailed",
         }
@@ -90,15 +115,8 @@ pub async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 /// Reconciles every profile in `namespaces` (all when empty) until `stop` turns true, then finishes what is in hand.
-pub async fn run(
-    client: Client,
-    settings: Settings,
-    namespaces: Vec<String>,
-    capabilities: Capabilities,
-    metrics: Metrics,
-    view: Arc<View>,
-    stop: watch::Receiver<bool>,
-) {
+pub async fn run(tools: Tools, namespaces: Vec<String>, view: Arc<View>, stop: watch::Receiver<bool>) {
+    let Tools { client, settings, capabilities, metrics, asker } = tools;
     let reporter =
         Reporter { controller: apply::MANAGER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
     let context = Arc::new(Context {
@@ -107,6 +125,8 @@ pub async fn run(
         settings,
         capabilities,
         metrics,
+        asker,
+        answers: Answers::default(),
         memory: Memory::default(),
     });
     let mut changes = context.capabilities.changes();
@@ -146,6 +166,7 @@ async fn run_scope(
         }
         std::future::pending::<()>().await;
     };
+    let health = health::run(Arc::clone(&context), namespace.clone(), store.clone(), due.clone());
     let children = watches::run(Arc::clone(&context), namespace, store, due);
     let reconciles = controller.run(reconcile, retry, Arc::clone(&context)).for_each(|result| {
         if let Err(error) = result {
@@ -157,6 +178,7 @@ async fn run_scope(
     tokio::select! {
         () = reconciles => {}
         () = children => {}
+        () = health => {}
         () = announce => {}
     }
 }
@@ -167,6 +189,7 @@ fn note_stream_error(context: &Context, error: controller::Error<ReconcileError,
             let mut profile = ProfileRef::new(&reference.name);
             profile.namespace = reference.namespace;
             context.memory.forget(&profile);
+            context.answers.forget(&profile);
         }
         controller::Error::QueueError(error) => {
             context.metrics.watch_failed(crate::profile::KIND);
@@ -206,8 +229,12 @@ async fn reconcile(stored: Arc<StoredProfile>, context: Arc<Context>) -> Result<
     }
     .instrument(span)
     .await;
-    if outcome.is_ok() {
+    if let Ok((result, _)) = &outcome {
         context.memory.succeeded(&reference);
+        if *result != ReconcileResult::Ok {
+            // Paused or wrong: what Prometheus says of it changes nothing.
+            context.answers.forget(&reference);
+        }
     }
     outcome.map(|(_, action)| action)
 }
@@ -272,13 +299,26 @@ async fn drive(
     let applied =
         apply::apply(&context.client, &plan, &target, &observed).instrument(info_span!("apply")).await?;
     context.metrics.applied(&applied);
-    report::profile(
-        context,
-        profile,
-        &Outcome::Applied { profile: &validated, plan: &plan, applied: &applied },
-    )
-    .await?;
+    let running = running(context, &ProfileRef::from_obj(stored), &validated, &applied)
+        .instrument(info_span!("look"))
+        .await?;
+    let outcome = Outcome::Applied { profile: &validated, plan: &plan, applied: &applied, running: &running };
+    report::profile(context, profile, &outcome).await?;
     finish(context, profile, &applied)
+}
+
+/// What the running things say of themselves. A managed Prometheus is asked when its pod can answer.
+async fn running(
+    context: &Context,
+    reference: &ProfileRef,
+    profile: &ValidatedProfile,
+    applied: &Applied,
+) -> Result<Running, ReconcileError> {
+    let pods = observe::pods::pods(&context.client, profile, applied).await.map_err(ReconcileError::Pods)?;
+    let managed = applied.live(ChildKind::Deployment, &child_name(profile, Component::Prometheus));
+    let can_answer = !profile.has_managed_prometheus() || managed.is_some_and(observe::pods::rolled_out);
+    let health = context.answers.note(reference, Subject::of(profile).filter(|_| can_answer));
+    Ok(Running { pods, health })
 }
 
 fn target(profile: &TelemetryProfile) -> Target {

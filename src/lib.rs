@@ -11,15 +11,17 @@
 //! |---|---|
 //! | [`profile`] | the custom resource: types and CEL rules |
 //! | [`controller`] | watches, triggers, the reconcile driver, the error policy |
-//! | [`observe`] | what the API server serves |
+//! | [`observe`] | what the API server serves; the pods of a workload that is not there |
 //! | [`mod@validate`] | every check and choice: the profile becomes a [`validate::ValidatedProfile`] |
 //! | [`mod@plan`] | every object that shall exist, one file for each produced thing |
 //! | [`mod@apply`] | server-side apply of what differs, pruning |
+//! | [`health`] | what Prometheus says of targets and rules, asked beside the reconciles |
 //! | [`status`] | conditions and their reasons |
 //! | [`kinds`] | the one table of kinds: watches, pruning, order and RBAC follow from it |
 //! | [`rbac`] | the operator's rights, from that table |
 //! | [`burn_rate`] | the arithmetic of objectives and alert tiers |
 //! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
+//! | [`stable`] | what other programs say, without what changes from look to look |
 //! | [`lint`], [`render`], [`mod@reference`] | the same path without a cluster: findings, manifests, documents |
 //! | [`mod@import`] | the configuration of an application that has the telemetry library → its profile |
 //! | [`cli`], [`server`], [`metrics`], [`settings`] | the process around it |
@@ -28,6 +30,7 @@ pub mod apply;
 pub mod burn_rate;
 pub mod cli;
 pub mod controller;
+pub mod health;
 pub mod import;
 pub mod kinds;
 pub mod lint;
@@ -42,6 +45,7 @@ pub mod reference;
 pub mod render;
 pub mod server;
 pub mod settings;
+pub mod stable;
 pub mod status;
 pub mod validate;
 pub mod yaml;

@@ -18,6 +18,7 @@ pub struct Metrics {
     objects: IntCounterVec,
     repairs: IntCounterVec,
     watch_errors: IntCounterVec,
+    prometheus_queries: IntCounterVec,
     profiles: IntGaugeVec,
     profiles_served: IntGauge,
 }
@@ -99,6 +100,11 @@ impl Metrics {
                 "Errors of watches by kind; each is tried again.",
                 &["kind"],
             )?,
+            prometheus_queries: counter(
+                "telemetry_operator_prometheus_queries_total",
+                "Questions to Prometheus about targets and rules, by result.",
+                &["result"],
+            )?,
             profiles,
             profiles_served,
         })
@@ -131,6 +137,11 @@ impl Metrics {
     /// A watch of this kind failed.
     pub fn watch_failed(&self, kind: &str) {
         self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    /// A Prometheus was asked.
+    pub fn asked_prometheus(&self, answered: bool) {
+        self.prometheus_queries.with_label_values(&[if answered { "ok" } else { "failed" }]).inc();
     }
 
     /// Whether the TelemetryProfile kind is served.

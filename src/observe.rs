@@ -4,6 +4,8 @@
 //! In: client. Out: [`Observed`], kept fresh by [`Capabilities`]. Talks to the cluster (discovery only); everything after
 //! it, up to `apply`, does not.
 
+pub mod pods;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,6 +23,11 @@ pub fn operator_role() -> ClusterRole {
         // Owner references with blockOwnerDeletion need this where the API server enforces it.
         rule(&[GROUP], &[&format!("{PLURAL}/finalizers")], &["update"]),
         rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
+        // Why a workload's pods do not serve, and whether the application has any.
+        rule(&[""], &["pods"], &["list", "watch"]),
+        // Which Prometheus selects the profiles' monitors and rules, by the labels of their namespace where it asks for some.
+        rule(&["monitoring.coreos.com"], &["prometheuses"], &["list"]),
+        rule(&[""], &["namespaces"], &["get"]),
     ];
     let mut groups: Vec<&str> = ChildKind::ALL.iter().map(|kind| kind.group()).collect();
     groups.sort_unstable();

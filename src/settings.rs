@@ -20,7 +20,9 @@ pub struct Settings {
     /// Image of managed Prometheuses.
     #[arg(long, env = "PROMETHEUS_IMAGE", default_value = PROMETHEUS_IMAGE)]
     pub prometheus_image: String,
-    /// URL of the Prometheus that scrapes the profiles' targets, for Jaeger's Monitor tab; a managed one comes first.
+    /// URL of the Prometheus that scrapes the profiles' targets. The operator asks it whether targets are up and rules are
+    /// loaded, and Jaeger's Monitor tab reads it. A managed one comes first, and for targets and rules one of the Prometheus
+    /// Operator that selects them.
     #[arg(long, env = "PROMETHEUS_URL", value_parser = http_url)]
     pub prometheus_url: Option<String>,
 }

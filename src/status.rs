@@ -4,17 +4,23 @@
 //! differs from the present one. `Ready` is never True while something that can be seen is broken.
 
 pub mod conditions;
+mod prometheus;
 mod summary;
+mod trouble;
 mod workload;
 
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::apply::Applied;
+use crate::health::Health;
 use crate::kinds::ChildKind;
 use crate::plan::meta::{Component, child_name};
 use crate::plan::{Plan, PlanError, pipeline};
 use crate::profile::{Condition, ConditionStatus, TelemetryProfile, TelemetryProfileStatus};
-use crate::validate::{Delivery, JaegerStorage, ProfileError, TraceBackEnd, ValidatedProfile};
+use crate::validate::{JaegerStorage, ProfileError, TraceBackEnd, ValidatedProfile};
 use conditions::ConditionType as Type;
 use conditions::{Finding, Reason, date};
+use prometheus::View;
 use summary::{effective, endpoints};
 use workload::pods;
 
@@ -43,7 +49,18 @@ pub enum Outcome<'a> {
         plan: &'a Plan,
         /// What applying came to.
         applied: &'a Applied,
+        /// What the running things say.
+        running: &'a Running,
     },
+}
+
+/// What the running things of a profile say of themselves.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// The pods of its workloads, when one of these has not all it wants.
+    pub pods: Vec<Pod>,
+    /// What Prometheus says; none when it has not been asked.
+    pub health: Option<Health>,
 }
 
 /// The status after `outcome`. `now` dates conditions that flip, RFC 3339.
@@ -92,7 +109,7 @@ pub fn status(
             let message = format!("nothing was changed: {error}");
             keep_but(present, &[not_paused(), Finding::no(Type::Ready, reason, message)])
         }
-        Outcome::Applied { profile, plan, applied } => {
+        Outcome::Applied { profile, plan, applied, running } => {
             next.endpoints = Some(endpoints(profile));
             next.effective = Some(effective(profile));
             next.children = plan
@@ -101,7 +118,7 @@ pub fn status(
                 .map(crate::plan::Child::reference)
                 .filter(|child| !applied.conflicts.contains(child) && !applied.unserved.contains(child))
                 .collect();
-            findings(profile, plan, applied)
+            findings(&View { profile, plan, applied, running, present, generation })
         }
     };
     next.conditions = date(findings, &present.conditions, generation, now);
@@ -135,12 +152,13 @@ fn not_paused() -> Finding {
     Finding::no(Type::Paused, Reason::NotPaused, "spec.paused is false")
 }
 
-fn findings(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Vec<Finding> {
+fn findings(view: &View<'_>) -> Vec<Finding> {
+    let View { profile, plan, applied, running, .. } = *view;
     let mut findings = vec![
-        collector(profile, applied),
-        trace_back_end(profile, applied),
-        scrape_targets(profile, plan, applied),
-        rules(profile, plan, applied),
+        collector(profile, applied, running),
+        trace_back_end(profile, applied, running),
+        view.targets(),
+        view.rules(),
         dashboards(profile, plan, applied),
         sidecar(profile),
         conflicted(applied),
@@ -198,7 +216,7 @@ fn conflicted(applied: &Applied) -> Finding {
     Finding::yes(Type::Conflicted, Reason::ForeignObject, message)
 }
 
-fn collector(profile: &ValidatedProfile, applied: &Applied) -> Finding {
+fn collector(profile: &ValidatedProfile, applied: &Applied, running: &Running) -> Finding {
     if !profile.has_collector() {
         return Finding::unknown(
             Type::CollectorReady,
@@ -206,10 +224,10 @@ fn collector(profile: &ValidatedProfile, applied: &Applied) -> Finding {
             "no signal passes through a collector",
         );
     }
-    pods(Type::CollectorReady, profile, Component::Collector, applied, "")
+    pods(Type::CollectorReady, profile, Component::Collector, applied, running, "")
 }
 
-fn trace_back_end(profile: &ValidatedProfile, applied: &Applied) -> Finding {
+fn trace_back_end(profile: &ValidatedProfile, applied: &Applied, running: &Running) -> Finding {
     let kind = Type::TraceBackendReady;
     let Some(traces) = &profile.traces else {
         return Finding::unknown(kind, Reason::NotRequested, "spec.traces.enabled is false");
@@ -220,67 +238,13 @@ fn trace_back_end(profile: &ValidatedProfile, applied: &Applied) -> Finding {
                 JaegerStorage::Memory => "; traces are kept in memory and are lost when its pod restarts",
                 JaegerStorage::Badger { .. } => "",
             };
-            pods(kind, profile, Component::Jaeger, applied, note)
+            pods(kind, profile, Component::Jaeger, applied, running, note)
         }
         TraceBackEnd::Endpoint(endpoint) => {
             let message = format!("traces go to {}, which the operator does not look into", endpoint.url);
             Finding::unknown(kind, Reason::External, message)
         }
     }
-}
-
-fn scrape_targets(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {
-    let kind = Type::ScrapeTargetsUp;
-    let Some(metrics) = &profile.metrics else {
-        return Finding::unknown(kind, Reason::NotRequested, "spec.metrics.enabled is false");
-    };
-    let kinds = [ChildKind::PodMonitor, ChildKind::ServiceMonitor];
-    if let Some(missing) = missing(plan, applied, kind, &kinds, Component::Metrics) {
-        return missing;
-    }
-    let unverified = match metrics.scrape_by {
-        Delivery::Managed => {
-            let name = child_name(profile, Component::Prometheus);
-            let pods = pods(kind, profile, Component::Prometheus, applied, "");
-            if pods.status != ConditionStatus::True {
-                return pods;
-            }
-            format!(
-                "Deployment/{name} is told of the targets; the operator does not yet ask it whether they are up"
-            )
-        }
-        Delivery::Operator => format!(
-            "PodMonitor/{} and ServiceMonitor/{} are written; whether a Prometheus selects them is not known here{LABEL_NOTE}",
-            child_name(profile, Component::Metrics),
-            child_name(profile, Component::Collector)
-        ),
-        Delivery::ConfigMap => format!(
-            "ConfigMap/{} holds the scrape configuration; load it into your Prometheus by scrape_config_files{LABEL_NOTE}",
-            child_name(profile, Component::Metrics)
-        ),
-    };
-    Finding::unknown(kind, Reason::NotVerified, unverified)
-}
-
-fn rules(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {
-    let kind = Type::RulesProvisioned;
-    let Some(metrics) = profile.metrics.as_ref().filter(|_| !profile.slos.is_empty()) else {
-        return Finding::unknown(kind, Reason::NotRequested, "the profile has no SLOs");
-    };
-    if let Some(missing) = missing(plan, applied, kind, &[ChildKind::PrometheusRule], Component::Slo) {
-        return missing;
-    }
-    let name = child_name(profile, Component::Slo);
-    let message = match metrics.rules_by {
-        Delivery::Operator => format!("PrometheusRule/{name} is written"),
-        Delivery::ConfigMap => {
-            format!("ConfigMap/{name} holds the rules; load it into your Prometheus by rule_files")
-        }
-        Delivery::Managed => {
-            format!("Deployment/{} has the rules", child_name(profile, Component::Prometheus))
-        }
-    };
-    Finding::yes(kind, Reason::Provisioned, message)
 }
 
 fn dashboards(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Finding {

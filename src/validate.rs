@@ -80,6 +80,7 @@ pub fn validate(
         );
     }
     let selector = selector(spec, &mut problems);
+    problems.label_keys("spec.metrics.labels", spec.metrics.labels.keys());
     problems.label_keys("spec.dashboards.labels", spec.dashboards.labels.keys());
     problems.into_result()?;
 
@@ -232,6 +233,7 @@ fn metrics(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Metrics> 
         instruments: metrics.instruments.clone(),
         scrape_by: by(&[ChildKind::ServiceMonitor, ChildKind::PodMonitor]),
         rules_by: by(&[ChildKind::PrometheusRule]),
+        labels: label_values(&metrics.labels),
     })
 }
 

@@ -12,7 +12,8 @@ use telemetry::{TelemetryConfig, TelemetryManager};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::controller::{self, View, stopped};
+use crate::controller::{self, Tools, View, stopped};
+use crate::health::ask::Asker;
 use crate::metrics::Metrics;
 use crate::observe::Capabilities;
 use crate::server::{self, ServerError};
@@ -70,6 +71,9 @@ pub enum RunError {
     /// The client cannot be made.
     #[error("the cluster's address or credentials cannot be used: {0}")]
     Client(#[from] kube::Error),
+    /// No HTTP client can be made.
+    #[error("no HTTP client for asking Prometheus: {0}")]
+    Http(#[from] reqwest::Error),
     /// An instrument cannot be made.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -124,15 +128,9 @@ async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunE
     let view = Arc::new(View::new(capabilities.clone(), args.watch_namespace.len().max(1)));
     let server = server::bind(args.listen, Arc::clone(&view), metrics.clone(), stopped(stop.clone())).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "telemetry-operator starts");
-    let controller = controller::run(
-        client,
-        args.settings,
-        args.watch_namespace,
-        capabilities,
-        metrics,
-        view,
-        stop.clone(),
-    );
+    let asker = Asker::new(client.clone(), metrics.clone())?;
+    let tools = Tools { client, settings: args.settings, capabilities, metrics, asker };
+    let controller = controller::run(tools, args.watch_namespace, view, stop.clone());
     let drained = async {
         tokio::select! {
             () = controller => tracing::info!("every reconcile in hand is finished"),

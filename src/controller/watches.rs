@@ -1,4 +1,4 @@
-//! Watches of the children: an event about a child → its profile is due. In: client. Out: profile references.
+//! Watches of the children and of the workloads' pods: an event about one → its profile is due. In: client. Out: profile references.
 //! Talks to the cluster (watch only, metadata only).
 //!
 //! A child tells its profile by its owner reference and by its label; both are read, so that removing one of them is seen
@@ -9,7 +9,8 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use kube::core::{DynamicObject, PartialObjectMeta};
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -28,17 +29,19 @@ pub(super) async fn run(
     profiles: Store<StoredProfile>,
     due: UnboundedSender<ProfileRef>,
 ) {
+    let start = |name, resource| {
+        let watch =
+            watch(Arc::clone(&context), name, resource, namespace.clone(), profiles.clone(), due.clone());
+        AbortOnDrop(tokio::spawn(watch).abort_handle())
+    };
+    let _pods = start("Pod", ApiResource::erase::<Pod>(&()));
     let mut running: HashMap<ChildKind, AbortOnDrop> = HashMap::new();
     let mut changes = context.capabilities.changes();
     loop {
         let observed = changes.borrow_and_update().clone();
         running.retain(|kind, _| observed.serves(*kind));
         for kind in ChildKind::ALL.into_iter().filter(|kind| observed.serves(*kind)) {
-            running.entry(kind).or_insert_with(|| {
-                let watch =
-                    watch(Arc::clone(&context), kind, namespace.clone(), profiles.clone(), due.clone());
-                AbortOnDrop(tokio::spawn(watch).abort_handle())
-            });
+            running.entry(kind).or_insert_with(|| start(kind.name(), kind.api_resource()));
         }
         if changes.changed().await.is_err() {
             return;
@@ -62,12 +65,13 @@ impl Drop for AbortOnDrop {
 
 async fn watch(
     context: Arc<Context>,
-    kind: ChildKind,
+    kind: &'static str,
+    resource: ApiResource,
     namespace: Option<String>,
     profiles: Store<StoredProfile>,
     due: UnboundedSender<ProfileRef>,
 ) {
-    let api = api(context.client.clone(), kind, namespace.as_deref());
+    let api = api(context.client.clone(), &resource, namespace.as_deref());
     let config =
         watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).page_size(100);
     let mut events = pin!(watcher(api, config).default_backoff().touched_objects());
@@ -75,8 +79,8 @@ async fn watch(
         let object = match event {
             Ok(object) => object,
             Err(error) => {
-                context.metrics.watch_failed(kind.name());
-                tracing::warn!(kind = kind.name(), %error, "watch failed and is tried again");
+                context.metrics.watch_failed(kind);
+                tracing::warn!(kind, %error, "watch failed and is tried again");
                 continue;
             }
         };
@@ -86,17 +90,21 @@ async fn watch(
         for name in profile_names(&object) {
             let reference = ProfileRef::new(&name).within(&namespace);
             if profiles.get(&reference).is_some() {
-                context.memory.note_trigger(&reference, format!("{}/{}", kind.name(), object.name_any()));
+                context.memory.note_trigger(&reference, format!("{kind}/{}", object.name_any()));
                 let _ = due.unbounded_send(reference);
             }
         }
     }
 }
 
-fn api(client: Client, kind: ChildKind, namespace: Option<&str>) -> Api<PartialObjectMeta<DynamicObject>> {
+fn api(
+    client: Client,
+    resource: &ApiResource,
+    namespace: Option<&str>,
+) -> Api<PartialObjectMeta<DynamicObject>> {
     match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &kind.api_resource()),
-        None => Api::all_with(client, &kind.api_resource()),
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
     }
 }
 

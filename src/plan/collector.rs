@@ -84,6 +84,7 @@ fn deployment(profile: &ValidatedProfile, config_hash: String) -> Result<Child, 
         volumes: vec![pod::config_volume(profile, COMPONENT, CONFIG_DIRECTORY)],
         config_hash: Some(config_hash),
         api_access: false,
+        drains: true,
     };
     let replicas = match profile.collector_scale {
         Scale::Fixed(replicas) => Some(replicas),

@@ -77,6 +77,7 @@ fn deployment(profile: &ValidatedProfile, storage: &JaegerStorage, hash: String)
         volumes,
         config_hash: Some(hash),
         api_access: false,
+        drains: false,
     };
     pod::deployment(profile, &parts, Some(1), strategy(storage))
 }

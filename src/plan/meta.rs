@@ -10,6 +10,8 @@ use crate::validate::ValidatedProfile;
 
 /// Label with the profile's name.
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// Label with the component's word.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Annotation on pod templates: pods roll when their configuration changes.
 pub const CONFIG_HASH: &str = "telemetry-operator.dev/config-hash";
 
@@ -78,7 +80,7 @@ pub fn pod_labels(profile: &ValidatedProfile, component: Component) -> BTreeMap<
     BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), component.software().to_owned()),
         (INSTANCE_LABEL.to_owned(), profile.name.clone()),
-        ("app.kubernetes.io/component".to_owned(), component.as_str().to_owned()),
+        (COMPONENT_LABEL.to_owned(), component.as_str().to_owned()),
     ])
 }
 
@@ -92,6 +94,18 @@ pub fn pod_selector(profile: &ValidatedProfile, component: Component) -> LabelSe
 #[must_use]
 pub fn object_meta(profile: &ValidatedProfile, component: Component) -> ObjectMeta {
     named_meta(profile, component, child_name(profile, component))
+}
+
+/// Metadata of the child `<profile>-<component>` with the labels by which a Prometheus object selects it. Ours stay ours:
+/// nobody finds the child without them.
+#[must_use]
+pub fn monitor_meta(profile: &ValidatedProfile, component: Component) -> ObjectMeta {
+    let mut metadata = object_meta(profile, component);
+    let labels = metadata.labels.get_or_insert_default();
+    for (label, value) in profile.metrics.iter().flat_map(|metrics| &metrics.labels) {
+        labels.entry(label.clone()).or_insert_with(|| value.clone());
+    }
+    metadata
 }
 
 /// Metadata of a child with a name of its own.

@@ -19,8 +19,9 @@ use crate::validate::ValidatedProfile;
 
 /// Label that Kubernetes itself puts on every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-/// Port of name resolution.
-const DNS: u16 = 53;
+/// Ports of name resolution: the standard one, and that of OpenShift's DNS pods. Network plugins that judge a connection
+/// after the Service's address was replaced see the pod's port.
+const DNS: [u16; 2] = [53, 5353];
 
 /// The other end of an arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,8 @@ pub fn policy(
     ingress: &[Arrow],
     egress: &[Arrow],
 ) -> Result<Child, PlanError> {
-    let resolve = Arrow { peer: None, ports: vec![port("UDP", DNS), port("TCP", DNS)] };
+    let ports = DNS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
+    let resolve = Arrow { peer: None, ports: ports.collect() };
     let ingress: Vec<_> = ingress
         .iter()
         .map(|arrow| NetworkPolicyIngressRule { from: arrow.peers(), ports: arrow.ports() })

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar,
-    HTTPGetAction, LocalObjectReference, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Service, ServiceAccount, ServicePort,
-    ServiceSpec, Volume, VolumeMount, WeightedPodAffinityTerm,
+    HTTPGetAction, Lifecycle, LifecycleHandler, LocalObjectReference, PodAffinityTerm, PodAntiAffinity,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Service,
+    ServiceAccount, ServicePort, ServiceSpec, SleepAction, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -20,6 +20,16 @@ use crate::validate::{ValidatedProfile, Workload};
 
 /// Largest total size of a ConfigMap's data in bytes.
 const CONFIG_MAP_BYTES: usize = 1024 * 1024;
+
+/// How long a new pod must have been ready before it counts as available and an old one goes. A configuration or a memory
+/// limit that ends the process shows within seconds of its first ready answer; without this such a pod would replace a
+/// good one, and conditions would flip at each of its restarts.
+const MIN_READY_SECONDS: i32 = 10;
+
+/// How long a pod that drains goes on after it was told to end: each node takes it out of the Service in its own time, mostly
+/// within a second or two. Without it, who sends to the Service meets a closed port meanwhile. It is part of the grace period.
+const DRAIN_SECONDS: i64 = 5;
+const GRACE_SECONDS: i64 = 30;
 
 /// What makes one workload differ from another.
 #[derive(Clone, Debug)]
@@ -42,6 +52,8 @@ pub struct PodParts<'a> {
     pub config_hash: Option<String>,
     /// True when the pod itself talks to the API server.
     pub api_access: bool,
+    /// True when others send to the pod: one that ends goes on until they have heard of it.
+    pub drains: bool,
 }
 
 /// Where the kubelet asks for health.
@@ -101,6 +113,7 @@ pub fn deployment(
                 replicas,
                 revision_history_limit: Some(3),
                 progress_deadline_seconds: Some(300),
+                min_ready_seconds: Some(MIN_READY_SECONDS),
                 selector: meta::pod_selector(profile, parts.component),
                 strategy: Some(strategy),
                 template: pod_template(profile, parts),
@@ -126,7 +139,7 @@ fn pod_template(profile: &ValidatedProfile, parts: &PodParts<'_>) -> PodTemplate
             automount_service_account_token: Some(parts.api_access),
             // The Service environment variables of a large namespace slow every start and are read by nobody.
             enable_service_links: Some(false),
-            termination_grace_period_seconds: Some(30),
+            termination_grace_period_seconds: Some(GRACE_SECONDS),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
                 run_as_user: Some(parts.user),
@@ -193,8 +206,20 @@ fn container(parts: &PodParts<'_>) -> Container {
         startup_probe: Some(probe(parts.health.ready, parts.health.port, 2, 30)),
         readiness_probe: Some(probe(parts.health.ready, parts.health.port, 5, 3)),
         liveness_probe: Some(probe(parts.health.live, parts.health.port, 10, 6)),
+        lifecycle: parts.drains.then(drain),
         volume_mounts: some_list(parts.volumes.iter().map(|(_, mount)| mount.clone()).collect()),
         ..Container::default()
+    }
+}
+
+/// The kubelet waits by itself: the image has no shell.
+fn drain() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction { seconds: DRAIN_SECONDS }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
     }
 }
 

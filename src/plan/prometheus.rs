@@ -104,6 +104,7 @@ fn deployment(profile: &ValidatedProfile) -> Result<Child, PlanError> {
         volumes: vec![pod::config_volume(profile, Component::Prometheus, CONFIG_DIRECTORY), data_volume()],
         config_hash: None,
         api_access: true,
+        drains: false,
     };
     // Each pod has a volume of its own, so two never meet at one database, and no scrape is missed while one takes over.
     pod::deployment(profile, &parts, Some(1), pod::new_pod_first())

@@ -168,7 +168,8 @@ fn addresses(port: u16) -> [Relabeling; 2] {
 }
 
 /// A label selector as the API server's `labelSelector` parameter takes it.
-fn selector_text(selector: &LabelSelector) -> String {
+#[must_use]
+pub fn selector_text(selector: &LabelSelector) -> String {
     let labels = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
     let expressions = selector.match_expressions.iter().flatten().map(requirement_text);
     labels.chain(expressions).collect::<Vec<_>>().join(",")

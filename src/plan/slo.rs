@@ -22,12 +22,12 @@
 mod query;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
-use super::meta::{Component, object_meta};
+use super::meta::{Component, monitor_meta, object_meta};
 use super::{Child, PlanError, pod};
 use crate::kinds::ChildKind;
 use crate::validate::{Delivery, ValidatedProfile};
@@ -92,6 +92,12 @@ pub fn rule_file(profile: &ValidatedProfile) -> Result<Option<String>, PlanError
     Ok(Some(yaml::to_string(&rules::rule_file(profile))?))
 }
 
+/// The names of the rule groups, one for each SLO.
+#[must_use]
+pub fn group_names(profile: &ValidatedProfile) -> BTreeSet<String> {
+    profile.slos.iter().map(|slo| rules::group_name(profile, slo)).collect()
+}
+
 /// Unique among the profiles whose files one Prometheus loads.
 fn rule_file_name(profile: &ValidatedProfile) -> String {
     format!("{}-{}-slo.rules.yaml", profile.namespace, profile.name)
@@ -105,7 +111,7 @@ struct PrometheusRule {
 
 fn prometheus_rule(profile: &ValidatedProfile) -> Result<Child, PlanError> {
     let object =
-        PrometheusRule { metadata: object_meta(profile, Component::Slo), spec: rules::rule_file(profile) };
+        PrometheusRule { metadata: monitor_meta(profile, Component::Slo), spec: rules::rule_file(profile) };
     Child::new(ChildKind::PrometheusRule, &object)
 }
 

@@ -157,6 +157,11 @@ pub struct Metrics {
     /// served, otherwise ConfigMap.
     #[serde(default)]
     pub prometheus: PrometheusMode,
+    /// Labels on the ServiceMonitor, PodMonitor and PrometheusRule, for a Prometheus that selects by label; that of the
+    /// chart kube-prometheus-stack wants `release: NAME`, with the name of its Helm release.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 16))]
+    pub labels: BTreeMap<String, LabelValue>,
 }
 
 impl Default for Metrics {
@@ -168,6 +173,7 @@ impl Default for Metrics {
             interval: metrics_interval(),
             instruments: Vec::new(),
             prometheus: PrometheusMode::Auto,
+            labels: BTreeMap::new(),
         }
     }
 }

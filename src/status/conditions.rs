@@ -85,7 +85,19 @@ pub enum Reason {
     NoConflict,
     /// Pods are not ready yet.
     PodsStarting,
-    /// Pods do not become ready.
+    /// A pod has no place on any node.
+    PodsUnschedulable,
+    /// A pod cannot have its image.
+    ImagePullFailed,
+    /// A container cannot be made of its image.
+    ContainerNotStarted,
+    /// A container was ended for want of memory.
+    OutOfMemory,
+    /// A container ends again and again.
+    PodsCrashing,
+    /// A pod runs, and its readiness probe does not succeed.
+    PodsNotReady,
+    /// Pods cannot be made, or do not become ready in time.
     PodsFailing,
     /// Pods are ready.
     PodsReady,
@@ -95,6 +107,30 @@ pub enum Reason {
     External,
     /// Objects are written, and nobody can say whether they take effect.
     NotVerified,
+    /// No Prometheus object selects what declares the targets or the rules.
+    NotSelected,
+    /// A Prometheus that should be asked does not answer.
+    PrometheusUnreachable,
+    /// Prometheus has no such scrape job.
+    TargetsNotLoaded,
+    /// No pod runs that could be scraped.
+    NoPods,
+    /// Prometheus finds no target, although pods run.
+    NoTargets,
+    /// Targets have not been scraped yet, or Prometheus has not been asked yet.
+    TargetsPending,
+    /// Prometheus cannot scrape a target.
+    TargetsDown,
+    /// Prometheus scrapes every target.
+    TargetsUp,
+    /// Prometheus has not been asked for the rules yet.
+    RulesPending,
+    /// Prometheus has not loaded the rules, or refused its configuration.
+    RulesNotLoaded,
+    /// Prometheus cannot evaluate a rule.
+    RulesFailing,
+    /// Prometheus evaluates the rules.
+    RulesLoaded,
     /// Objects are written.
     Provisioned,
     /// The profile asks for objects of a kind that the API server does not serve.
@@ -105,7 +141,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 39] = [
         Self::AllReady,
         Self::Progressing,
         Self::PausedByProfile,
@@ -119,11 +155,29 @@ impl Reason {
         Self::ForeignObject,
         Self::NoConflict,
         Self::PodsStarting,
+        Self::PodsUnschedulable,
+        Self::ImagePullFailed,
+        Self::ContainerNotStarted,
+        Self::OutOfMemory,
+        Self::PodsCrashing,
+        Self::PodsNotReady,
         Self::PodsFailing,
         Self::PodsReady,
         Self::NotRequested,
         Self::External,
         Self::NotVerified,
+        Self::NotSelected,
+        Self::PrometheusUnreachable,
+        Self::TargetsNotLoaded,
+        Self::NoPods,
+        Self::NoTargets,
+        Self::TargetsPending,
+        Self::TargetsDown,
+        Self::TargetsUp,
+        Self::RulesPending,
+        Self::RulesNotLoaded,
+        Self::RulesFailing,
+        Self::RulesLoaded,
         Self::Provisioned,
         Self::KindNotServed,
         Self::InjectionUnsupported,

@@ -1,12 +1,18 @@
-//! A Deployment's own status → whether its pods serve. Pure.
+//! A Deployment's own status and its pods → whether they serve, and why not. Pure.
+//!
+//! What counts is the Deployment's word: pods that were ended and serve again are ready.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use super::conditions::{ConditionType, Finding, Reason};
-use super::said;
+use super::{Running, said, trouble};
 use crate::apply::Applied;
 use crate::kinds::ChildKind;
-use crate::plan::meta::{Component, child_name};
+use crate::observe::pods::rolled_out;
+use crate::plan::meta::{COMPONENT_LABEL, Component, child_name};
+use crate::stable::stable;
 use crate::validate::ValidatedProfile;
 
 /// Whether the component's pods are ready, with `note` added when they are.
@@ -15,6 +21,7 @@ pub(super) fn pods(
     profile: &ValidatedProfile,
     component: Component,
     applied: &Applied,
+    running: &Running,
     note: &str,
 ) -> Finding {
     let name = child_name(profile, component);
@@ -28,46 +35,42 @@ pub(super) fn pods(
     let Some(live) = applied.live(ChildKind::Deployment, &name) else {
         return Finding::no(kind, Reason::PodsStarting, format!("{reference} is not there yet"));
     };
-    let status = &live["status"];
-    let seen = status["observedGeneration"].as_i64() >= live["metadata"]["generation"].as_i64();
-    let available = status["availableReplicas"].as_i64().unwrap_or(0);
-    let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
-    let updated = status["updatedReplicas"].as_i64().unwrap_or(0);
-    if seen && wanted > 0 && available >= wanted && updated >= wanted {
+    if rolled_out(live) {
         return Finding::yes(kind, Reason::PodsReady, format!("{reference} has its pods ready{note}"));
     }
-    match progress_problem(status) {
-        Some(problem) => Finding::no(
-            kind,
-            Reason::PodsFailing,
-            format!(
-                "{reference}: {problem}; look at `kubectl -n {} describe pods -l app.kubernetes.io/instance={},app.kubernetes.io/component={}`",
-                profile.namespace,
-                profile.name,
-                component.as_str()
-            ),
-        ),
-        None => Finding::no(
-            kind,
-            Reason::PodsStarting,
-            format!(
-                "{reference} has not all its pods ready; look at `kubectl -n {} get pods -l app.kubernetes.io/instance={},app.kubernetes.io/component={}`",
-                profile.namespace,
-                profile.name,
-                component.as_str()
-            ),
-        ),
+    let pods: Vec<_> = running.pods.iter().filter(|pod| is_of(pod, component)).collect();
+    let selector = format!(
+        "app.kubernetes.io/instance={},app.kubernetes.io/component={}",
+        profile.name,
+        component.as_str()
+    );
+    let namespace = &profile.namespace;
+    if let Some(problem) = problem(&live["status"], "ReplicaFailure", "True") {
+        let message = format!("{reference} cannot make its pods: {problem}");
+        return Finding::no(kind, Reason::PodsFailing, message);
     }
+    if let Some((reason, message)) = trouble::first(&pods, profile, component, &reference) {
+        return Finding::no(kind, reason, message);
+    }
+    if let Some(problem) = problem(&live["status"], "Progressing", "False") {
+        let message =
+            format!("{reference}: {problem}; look at `kubectl -n {namespace} describe pods -l {selector}`");
+        return Finding::no(kind, Reason::PodsFailing, message);
+    }
+    let message = format!(
+        "{reference} has not all its pods ready; look at `kubectl -n {namespace} get pods -l {selector}`"
+    );
+    Finding::no(kind, Reason::PodsStarting, message)
 }
 
-/// What the Deployment controller says when pods cannot be made or do not become ready in time.
-fn progress_problem(status: &Value) -> Option<String> {
+fn is_of(pod: &Pod, component: Component) -> bool {
+    pod.labels().get(COMPONENT_LABEL).is_some_and(|label| label == component.as_str())
+}
+
+/// What the Deployment controller says in a condition of this type and status.
+fn problem(status: &Value, kind: &str, value: &str) -> Option<String> {
     let conditions = status["conditions"].as_array()?;
-    conditions
-        .iter()
-        .find(|condition| {
-            (condition["type"] == "ReplicaFailure" && condition["status"] == "True")
-                || (condition["type"] == "Progressing" && condition["status"] == "False")
-        })
-        .map(|condition| condition["message"].as_str().unwrap_or("pods do not become ready").to_owned())
+    let found =
+        conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == value)?;
+    Some(stable(found["message"].as_str().unwrap_or("it does not say why")))
 }

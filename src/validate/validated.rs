@@ -176,6 +176,8 @@ pub struct Metrics {
     pub scrape_by: Delivery,
     /// How Prometheus is told of rules.
     pub rules_by: Delivery,
+    /// Labels of the objects by which the Prometheus Operator is told.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Logs with a store.

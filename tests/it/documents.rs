@@ -37,6 +37,7 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
     metrics.reconciled(ReconcileResult::Ok, 0.1);
     metrics.failed("ListFailed");
     metrics.watch_failed("Service");
+    metrics.asked_prometheus(true);
     let child = AppliedChild {
         kind: ChildKind::Service,
         name: "trakt-collector".to_owned(),

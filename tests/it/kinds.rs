@@ -10,7 +10,7 @@ use testbed::Part;
 use crate::common::*;
 use crate::{conflicts, drift};
 
-fn crd(plural: &str) -> String {
+pub fn crd(plural: &str) -> String {
     let folder = testbed::path(Part::PrometheusOperatorCrds).expect("the CRDs");
     let file = Path::new(&folder).join(format!("monitoring.coreos.com_{plural}.yaml"));
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))

@@ -12,6 +12,7 @@ mod drift;
 mod edits;
 mod examples;
 mod generated_files;
+mod health;
 mod kinds;
 mod lifecycle;
 mod rest;

@@ -93,14 +93,14 @@ fn promtool_check(config: &Path) -> String {
 }
 
 /// A running Prometheus.
-struct Prometheus {
-    process: Daemon,
-    url: String,
+pub struct Prometheus {
+    pub process: Daemon,
+    pub url: String,
 }
 
 impl Prometheus {
     /// Starts one with its files in `directory` and waits until it is ready.
-    fn start(arguments: &[String], directory: &Path) -> Self {
+    pub fn start(arguments: &[String], directory: &Path) -> Self {
         let [port] = free_ports().expect("a free port");
         let url = format!("http://127.0.0.1:{port}");
         let mut command = Command::new(testbed::path(Part::Prometheus).expect("Prometheus"));

@@ -126,6 +126,15 @@ fn a_changed_configuration_rolls_the_pods_and_nothing_else_does() {
 }
 
 #[test]
+fn a_pod_that_ends_serves_until_the_nodes_know_and_still_has_time_to_send_what_it_holds() {
+    let children = planned("");
+    let pod = &body(&children, ChildKind::Deployment)["spec"]["template"]["spec"];
+    let drain = &pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"];
+    assert_eq!(drain, 5);
+    assert_eq!(pod["terminationGracePeriodSeconds"], 30);
+}
+
+#[test]
 fn the_pod_reads_the_configuration_that_is_planned() {
     let children = planned("");
     let pod = &body(&children, ChildKind::Deployment)["spec"]["template"]["spec"];
@@ -168,7 +177,8 @@ fn the_policy_allows_the_arrows_of_the_picture() {
         }})
     };
     let tcp = |port: u16| json!({"protocol": "TCP", "port": port});
-    let dns = json!({"ports": [{"protocol": "UDP", "port": 53}, tcp(53)]});
+    let udp = |port: u16| json!({"protocol": "UDP", "port": port});
+    let dns = json!({"ports": [udp(53), tcp(53), udp(5353), tcp(5353)]});
     let application = json!({"podSelector": {
         "matchLabels": {"app": "trakt"},
         "matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "NotIn", "values": ["telemetry-operator"]}],

@@ -24,6 +24,7 @@ fn arrows_become_rules_and_only_senders_resolve_names() {
         "app.kubernetes.io/component": "collector",
     });
     let tcp = |port: u16| json!({"protocol": "TCP", "port": port});
+    let udp = |port: u16| json!({"protocol": "UDP", "port": port});
     let not_ours =
         json!({"key": "app.kubernetes.io/managed-by", "operator": "NotIn", "values": ["telemetry-operator"]});
     assert_eq!(
@@ -48,7 +49,7 @@ fn arrows_become_rules_and_only_senders_resolve_names() {
     assert_eq!(child.body["spec"].get("ingress"), None);
     assert_eq!(
         child.body["spec"]["egress"],
-        json!([{"ports": [tcp(6443)]}, {"ports": [{"protocol": "UDP", "port": 53}, tcp(53)]}])
+        json!([{"ports": [tcp(6443)]}, {"ports": [udp(53), tcp(53), udp(5353), tcp(5353)]}])
     );
 }
 

@@ -132,7 +132,7 @@ fn only_the_arrows_of_the_picture() {
             [{"matchLabels": {"app": "trakt"}, "matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "NotIn", "values": ["telemetry-operator"]}]}, [9102]],
             [component(Component::Collector), [8889]],
             [null, [443, 6443]],
-            [null, [53, 53]],
+            [null, [53, 53, 5353, 5353]],
         ])
     );
 }

@@ -77,7 +77,7 @@ pub(super) fn plan(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Vec<
 fn application(profile: &ValidatedProfile, metrics: &Metrics) -> Monitor<PodMonitorSpec> {
     let relabelings = addresses(metrics.port).into_iter().chain([drop_labels("container")]);
     Monitor {
-        metadata: meta::object_meta(profile, Component::Metrics),
+        metadata: meta::monitor_meta(profile, Component::Metrics),
         spec: PodMonitorSpec {
             selector: profile.selector.clone(),
             pod_metrics_endpoints: vec![Endpoint {
@@ -99,7 +99,7 @@ fn collector(profile: &ValidatedProfile, metrics: &Metrics) -> Monitor<ServiceMo
     };
     let relabelings = [job, drop_labels("container|endpoint|service")];
     Monitor {
-        metadata: meta::object_meta(profile, Component::Collector),
+        metadata: meta::monitor_meta(profile, Component::Collector),
         spec: ServiceMonitorSpec {
             selector: meta::pod_selector(profile, Component::Collector),
             endpoints: vec![Endpoint {

@@ -159,3 +159,20 @@ fn the_pod_monitors_name_is_the_job() {
     let job = format!("{}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
     assert_eq!(job, application_job(&profile));
 }
+
+/// A Prometheus object selects by labels of the user's choice, and the labels by which the operator finds its children stay.
+#[test]
+fn monitors_and_rules_carry_the_profiles_labels() {
+    let spec = "{selector: {matchLabels: {app: trakt}}, service: {name: trakt},
+        metrics: {labels: {release: kps, app.kubernetes.io/instance: other}},
+        slos: [{name: fresh, objective: '99', freshness: {counter: runs_total, maxAge: 6h}}]}";
+    let mut observed = prometheus_operator();
+    observed.served.insert(ChildKind::PrometheusRule);
+    let children = crate::plan::plan(&fixture_with(spec, &observed)).expect("a plan").children;
+    for kind in [ChildKind::PodMonitor, ChildKind::ServiceMonitor, ChildKind::PrometheusRule] {
+        let labels = &by_kind(&children, kind)["metadata"]["labels"];
+        assert_eq!(labels["release"], "kps", "{kind:?}");
+        assert_eq!(labels["app.kubernetes.io/instance"], "trakt", "{kind:?}");
+    }
+    assert!(by_kind(&children, ChildKind::Service)["metadata"]["labels"]["release"].is_null());
+}

@@ -56,7 +56,12 @@ fn group(profile: &ValidatedProfile, slo: &Slo) -> Group {
             })
             .map(|tier| alert(profile, slo, &tier)),
     );
-    Group { name: format!("{}/{}/{}", profile.namespace, profile.name, slo.name), interval: INTERVAL, rules }
+    Group { name: group_name(profile, slo), interval: INTERVAL, rules }
+}
+
+/// Unique in a Prometheus that loads the rules of many profiles.
+pub fn group_name(profile: &ValidatedProfile, slo: &Slo) -> String {
+    format!("{}/{}/{}", profile.namespace, profile.name, slo.name)
 }
 
 fn records(profile: &ValidatedProfile, slo: &Slo) -> Vec<Rule> {

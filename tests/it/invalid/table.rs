@@ -6,7 +6,7 @@ use super::bounds::field_path;
 use super::{Case, set};
 
 /// Field, wrong values.
-const TEXTS: [(&str, &[&str]); 31] = [
+const TEXTS: [(&str, &[&str]); 32] = [
     ("/spec/service/name", &[" shop", "shop-", "sh\nop", "shop{}", "é"]),
     ("/spec/service/version", &["v 1", "-1", "1.0\""]),
     ("/spec/service/environment", &["pro duction", "prod/eu"]),
@@ -29,6 +29,7 @@ const TEXTS: [(&str, &[&str]); 31] = [
     ("/spec/metrics/interval", &["4s", "11m", "30", "1h", "0s", "1m30s", "1000s"]),
     ("/spec/metrics/instruments/0/name", &["1st_total", "a-b", "a b", "a{b}"]),
     ("/spec/metrics/instruments/0/unit", &["µs", "a b", "\"s\""]),
+    ("/spec/metrics/labels/release", &["a b", "-a", "a/b"]),
     (
         "/spec/logs/endpoint",
         &["loki:3100", "http:///otlp", "http://loki:99999999", "http://loki:3100/otlp?x"],
@@ -196,6 +197,7 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ),
         ("TP0305", "spec.logs.endpoint", "/spec/logs/endpoint", json!("http://loki:70000")),
         ("TP0306", "spec.selector.matchLabels", "/spec/selector/matchLabels", json!({"a b": "x"})),
+        ("TP0306", "spec.metrics.labels", "/spec/metrics/labels", json!({"UPPER/x": "x"})),
         ("TP0306", "spec.dashboards.labels", "/spec/dashboards/labels", json!({"UPPER/x": "x"})),
         ("TP0306", "spec.collector.nodeSelector", "/spec/collector/nodeSelector", json!({"-": "x"})),
         ("TP0307", "spec.metrics.interval", "/spec/metrics/interval", json!("2m")),
