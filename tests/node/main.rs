@@ -1,0 +1,16 @@
+//! End-to-end: the operator and real pods on a real node. One binary, so that all tests share one cluster.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+mod counts;
+mod exports;
+mod failures;
+mod kernel;
+mod legacy;
+mod operator_suite;
+mod policies;
+mod profiles;
+mod programs;
+mod restart;
+mod smoke;
