@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_private_and_goes_with_its_owner() {
-        let directory = Directory::create("test").unwrap();
+        // A name of its own: another test may take a free one at once.
+        let directory = Directory::create("private").unwrap();
         let path = directory.path().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         fs::write(path.join("file"), "text").unwrap();
