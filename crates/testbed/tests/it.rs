@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use testbed::ControlPlane;
 
@@ -47,6 +47,8 @@ fn hold(test: &str) -> (Child, PathBuf) {
     let directory = lines
         .find_map(|line| line.unwrap().split_once(HELD).map(|(_, path)| path.into()))
         .unwrap_or_else(|| panic!("{test} ended too early: {:?}", holder.wait()));
+    // It goes on writing, and must not meet a closed pipe.
+    thread::spawn(move || lines.for_each(drop));
     (holder, directory)
 }
 
