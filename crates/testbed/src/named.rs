@@ -93,6 +93,15 @@ impl Cluster {
         }
         let _lock = self.lock()?;
         if self.runs()? {
+            let wanted = matches!(shape, Shape::Node { .. });
+            if wanted != Namespaces::are_in(&self.directory) {
+                let present = if wanted { "without a node" } else { "with a node" };
+                bail!(
+                    "cluster {:?} runs {present}: `testbed down --name {}` first, or use another name",
+                    self.name,
+                    self.name
+                );
+            }
             return Ok(Up::Running);
         }
         self.end()?;

@@ -109,6 +109,8 @@ fn a_node_stays_up_until_it_is_taken_down() {
     kubectl("wait pod/version --for=jsonpath={.status.phase}=Succeeded --timeout=60s");
     assert!(kubectl("logs version").contains("version"), "{}", kubectl("logs version"));
     assert!(status(&name).unwrap().ends_with("\tv1.36.3"));
+    let error = output(&mut testbed(&["up", "--name", &name])).unwrap_err().to_string();
+    assert!(error.contains("runs with a node"), "{error}");
     let marks = Marks::of(kubeconfig.parent().unwrap());
 
     output(&mut testbed(&["down", "--name", &name])).unwrap();
