@@ -6,9 +6,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
+
 use crate::hash::sha256;
 use crate::wait::wait_until;
-use anyhow::{Context, Result, bail};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// What a kubelet insists on.

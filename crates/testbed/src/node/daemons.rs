@@ -43,16 +43,20 @@ impl Daemons {
     }
 
     pub(super) fn kill(&mut self) -> Result<()> {
-        for daemon in [&mut self.scheduler, &mut self.kube_proxy, &mut self.kubelet, &mut self.containerd] {
+        for daemon in self.all() {
             daemon.kill()?;
         }
         Ok(())
     }
 
     pub(super) fn release(&mut self) {
-        for daemon in [&mut self.scheduler, &mut self.kube_proxy, &mut self.kubelet, &mut self.containerd] {
+        for daemon in self.all() {
             daemon.release();
         }
+    }
+
+    fn all(&mut self) -> [&mut Daemon; 4] {
+        [&mut self.scheduler, &mut self.kube_proxy, &mut self.kubelet, &mut self.containerd]
     }
 }
 
