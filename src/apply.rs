@@ -4,7 +4,6 @@
 //! In: client, plan. Out: [`Applied`]. Talks to the cluster. An object of somebody else under a name that we need is never
 //! touched; one object that cannot be written does not keep the others from being written.
 
-mod drift;
 mod ownership;
 
 use futures::future::join_all;
@@ -14,8 +13,10 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{Instrument, Span, field, info_span};
 
+use crate::drift::first_difference;
 use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
-use crate::observe::{Observed, is_not_found};
+use crate::observe::is_not_found;
+use crate::observed::Observed;
 use crate::plan::meta::INSTANCE_LABEL;
 use crate::plan::{APPLIED_HASH, Child, Plan};
 
@@ -234,7 +235,7 @@ async fn write(
         return Ok(None);
     }
     let live_value = serde_json::to_value(&live).map_err(kube::Error::SerdeError)?;
-    let Some(field) = drift::first_difference(&child.body, &live_value) else {
+    let Some(field) = first_difference(&child.body, &live_value) else {
         return applied(Verb::Unchanged, live_value);
     };
     let same_plan = live.annotations().get(APPLIED_HASH).map(String::as_str)

@@ -5,9 +5,9 @@
 //! can plan; docs/validation.md explains every code.
 
 mod code;
-mod document;
+
 mod rules;
-mod scalar;
+
 mod schema;
 mod suggest;
 #[cfg(test)]
@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 
 pub use code::Code;
 
-use crate::observe::Observed;
+use crate::manifest::document::{self, Document, SyntaxError};
+use crate::observed::Observed;
 use crate::plan::{Plan, PlanError, plan};
 use crate::profile::{API_VERSION, GROUP, KIND, TelemetryProfile, crd};
 use crate::settings::Settings;
 use crate::validate::validate;
-use document::Document;
 use schema::Draft;
 
 /// Made once: every file is checked against the same one.
@@ -131,11 +131,30 @@ fn plan_draft(error: &PlanError) -> Draft {
 pub(crate) fn read(file_name: &str, text: &str) -> Vec<Result<Located, Vec<Finding>>> {
     let documents = match document::read(text) {
         Ok(documents) => documents,
-        Err(error) => {
-            let fix = "correct the YAML at or just before this line".to_owned();
-            return vec![Err(vec![whole_file(file_name, Code::Syntax, error.line, error.message, fix)])];
-        }
+        Err(error) => return vec![Err(vec![syntax(file_name, error)])],
     };
+    let profiles = read_documents(file_name, documents, is_ours);
+    if profiles.is_empty() {
+        let fix = format!("begin it with apiVersion: {API_VERSION} and kind: {KIND}");
+        let message = format!("the file has no {KIND}");
+        return vec![Err(vec![whole_file(file_name, Code::NoProfile, 1, message, fix)])];
+    }
+    profiles
+}
+
+/// The same for documents among which there may be no profile: only those of the operator's API group count.
+pub(crate) fn read_among(file_name: &str, documents: Vec<Document>) -> Vec<Result<Located, Vec<Finding>>> {
+    let of_our_group = |value: &Value| {
+        value["apiVersion"].as_str().is_some_and(|version| version.split('/').next() == Some(GROUP))
+    };
+    read_documents(file_name, documents, of_our_group)
+}
+
+fn read_documents(
+    file_name: &str,
+    documents: Vec<Document>,
+    wanted: impl Fn(&Value) -> bool,
+) -> Vec<Result<Located, Vec<Finding>>> {
     let schema = match &*SCHEMA {
         Ok(schema) => schema,
         Err(error) => {
@@ -144,18 +163,18 @@ pub(crate) fn read(file_name: &str, text: &str) -> Vec<Result<Located, Vec<Findi
         }
     };
     let mut seen = BTreeMap::new();
-    let profiles: Vec<_> = documents
+    documents
         .into_iter()
         .flat_map(Document::expand)
-        .filter(|document| is_ours(&document.value))
+        .filter(|document| wanted(&document.value))
         .map(|document| read_one(schema, Place::new(file_name, document), &mut seen))
-        .collect();
-    if profiles.is_empty() {
-        let fix = format!("begin it with apiVersion: {API_VERSION} and kind: {KIND}");
-        let message = format!("the file has no {KIND}");
-        return vec![Err(vec![whole_file(file_name, Code::NoProfile, 1, message, fix)])];
-    }
-    profiles
+        .collect()
+}
+
+/// A text that is neither YAML nor JSON.
+pub(crate) fn syntax(file_name: &str, error: SyntaxError) -> Finding {
+    let fix = "correct the YAML at or just before this line".to_owned();
+    whole_file(file_name, Code::Syntax, error.line, error.message, fix)
 }
 
 fn whole_file(file: &str, code: Code, line: usize, message: String, fix: String) -> Finding {

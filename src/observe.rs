@@ -1,9 +1,10 @@
-//! What the operator must know of the cluster before it decides: which optional kinds are served, and whether its own
-//! kind is.
+//! What the operator must know of the cluster before it decides: which optional kinds are served, whether its own kind is,
+//! and by which way pods get their sidecar.
 //!
-//! In: client. Out: [`Observed`], kept fresh by [`Capabilities`]. Talks to the cluster (discovery only); everything after
-//! it, up to `apply`, does not.
+//! In: client. Out: [`Observed`], kept fresh by [`Capabilities`]. Talks to the cluster (discovery, and
+//! the injection policy by name); everything after it, up to `apply`, does not.
 
+pub mod injection;
 pub mod pods;
 
 use std::collections::BTreeSet;
@@ -14,27 +15,12 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 
 use crate::kinds::ChildKind;
+use crate::observed::Observed;
 use crate::profile::{API_VERSION, PLURAL};
+use crate::settings::Settings;
 
 /// How often discovery is asked. Kinds that appear or vanish are followed within this time.
 const INTERVAL: Duration = Duration::from_secs(10);
-
-/// What was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// The optional kinds that the API server serves.
-    pub served: BTreeSet<ChildKind>,
-    /// True when the API server serves the TelemetryProfile kind.
-    pub profiles_served: bool,
-}
-
-impl Observed {
-    /// True where objects of this kind can be written.
-    #[must_use]
-    pub fn serves(&self, kind: ChildKind) -> bool {
-        !kind.is_optional() || self.served.contains(&kind)
-    }
-}
 
 /// A present view of the API server's kinds.
 #[derive(Clone, Debug)]
@@ -46,8 +32,11 @@ pub struct Capabilities {
 impl Capabilities {
     /// Starts asking. The first answer is there when this returns, unless the API server is out of reach: then nothing
     /// counts as served until it answers. The returned future must be polled for the view to stay fresh.
-    pub async fn start(client: Client) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let first = look(&client, &Observed::default()).await;
+    pub async fn start(
+        client: Client,
+        settings: Settings,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let first = look(&client, &settings, &Observed::default()).await;
         let (sender, seen) = watch::channel(first);
         let ask_again = Arc::new(Notify::new());
         let capabilities = Self { seen, ask_again: Arc::clone(&ask_again) };
@@ -56,9 +45,12 @@ impl Capabilities {
                 // Either the time is up or a write met a kind that is gone.
                 let _ = tokio::time::timeout(INTERVAL, ask_again.notified()).await;
                 let before = sender.borrow().clone();
-                let now = look(&client, &before).await;
+                let now = look(&client, &settings, &before).await;
                 if now != before {
-                    tracing::info!(served = ?now.served, profiles_served = now.profiles_served, "served kinds changed");
+                    tracing::info!(
+                        served = ?now.served, profiles_served = now.profiles_served, injection = ?now.injection,
+                        "what the API server serves has changed"
+                    );
                     sender.send_replace(now);
                 }
             }
@@ -85,12 +77,16 @@ impl Capabilities {
 }
 
 /// Asks discovery. 404 means absent; any other error means unknown, and what was known before stays.
-async fn look(client: &Client, before: &Observed) -> Observed {
+async fn look(client: &Client, settings: &Settings, before: &Observed) -> Observed {
     let profiles_served = match resources(client, API_VERSION).await {
         Some(plurals) => plurals.contains(PLURAL),
         None => before.profiles_served,
     };
-    let mut now = Observed { served: BTreeSet::new(), profiles_served };
+    let injection = injection::ask(client, settings).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the way of injection cannot be found out; what was known stays");
+        before.injection.clone()
+    });
+    let mut now = Observed { served: BTreeSet::new(), profiles_served, injection };
     let optional: Vec<_> = ChildKind::ALL.into_iter().filter(|kind| kind.is_optional()).collect();
     let versions: BTreeSet<_> = optional.iter().map(|kind| kind.api_version()).collect();
     for version in versions {

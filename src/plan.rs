@@ -12,6 +12,7 @@ pub mod pipeline;
 pub mod pod;
 pub mod prometheus;
 pub mod scrape;
+pub mod sidecar;
 pub mod slo;
 
 use serde::Serialize;
@@ -124,6 +125,7 @@ impl PlanError {
 pub fn plan(profile: &ValidatedProfile) -> Result<Plan, PlanError> {
     let mut children = Vec::new();
     children.extend(collector::plan(profile)?);
+    children.extend(sidecar::plan(profile)?);
     children.extend(jaeger::plan(profile)?);
     children.extend(scrape::plan(profile)?);
     children.extend(slo::plan(profile)?);

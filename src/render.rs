@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::kinds::ChildKind;
 use crate::lint::{self, Finding};
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::plan::Child;
 use crate::settings::Settings;
 use crate::yaml::{self, YamlError};
@@ -55,7 +55,8 @@ pub fn render(
     assumptions: &Assumptions,
     settings: &Settings,
 ) -> Result<Vec<Rendered>, RenderError> {
-    let observed = Observed { served: assumptions.served.clone(), profiles_served: true };
+    let observed =
+        Observed { served: assumptions.served.clone(), profiles_served: true, ..Observed::default() };
     let mut rendered = Vec::new();
     let mut findings = Vec::new();
     for read in lint::read(file_name, text) {

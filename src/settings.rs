@@ -25,6 +25,24 @@ pub struct Settings {
     /// Operator that selects them.
     #[arg(long, env = "PROMETHEUS_URL", value_parser = http_url)]
     pub prometheus_url: Option<String>,
+    /// How pods get their sidecar: by the admission policy where the API server has that kind, else by the operator's
+    /// webhook (auto), by one of the two, or not at all.
+    #[arg(long, env = "INJECTION", value_enum, default_value = "auto")]
+    pub injection: InjectionMode,
+}
+
+/// How the administrator wants pods to get their sidecar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum InjectionMode {
+    /// By the policy where the API server serves that kind, else by the webhook.
+    #[default]
+    Auto,
+    /// By the MutatingAdmissionPolicy.
+    Policy,
+    /// By the operator's webhook.
+    Webhook,
+    /// Not at all.
+    None,
 }
 
 impl Default for Settings {
@@ -34,6 +52,7 @@ impl Default for Settings {
             jaeger_image: JAEGER_IMAGE.to_owned(),
             prometheus_image: PROMETHEUS_IMAGE.to_owned(),
             prometheus_url: None,
+            injection: InjectionMode::Auto,
         }
     }
 }

@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
+pub(crate) use problem::is_label_key;
 pub use problem::{Code, Problem, ProfileError};
 pub use validated::*;
+pub use workloads::{SIDECAR as SIDECAR_DEFAULTS, fill};
 
 use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::profile::{
     self, DashboardDelivery, LabelValue, PrometheusMode, SamplingPoint, StorageKind, TelemetryProfile,
     TelemetryProfileSpec, TraceProtocol,
@@ -68,6 +70,7 @@ pub fn validate(
         &workloads::PROMETHEUS,
         &mut problems,
     );
+    let sidecar_memory_limit = workloads::sidecar_memory(&spec.sidecar);
     let badger = traces
         .as_ref()
         .is_some_and(|traces| matches!(traces.back_end, TraceBackEnd::Jaeger(JaegerStorage::Badger { .. })));
@@ -109,11 +112,13 @@ pub fn validate(
             .runbook_base_url
             .as_ref()
             .map(|url| url.trim_end_matches('/').to_owned()),
-        collector,
         collector_scale: scale(spec),
         jaeger,
         prometheus,
         sidecar: spec.sidecar.enabled,
+        sidecar_image: sidecar_image(spec, &collector),
+        sidecar_memory_limit,
+        collector,
         prometheus_url,
         name,
     })
@@ -251,6 +256,10 @@ fn dashboards(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Dashbo
         labels: label_values(&dashboards.labels),
         by: if by_operator { Delivery::Operator } else { Delivery::ConfigMap },
     })
+}
+
+fn sidecar_image(spec: &TelemetryProfileSpec, collector: &Workload) -> String {
+    spec.sidecar.image.as_ref().map_or_else(|| collector.image.clone(), |image| image.0.clone())
 }
 
 fn scale(spec: &TelemetryProfileSpec) -> Scale {

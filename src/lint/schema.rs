@@ -4,8 +4,9 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::code::Code;
-use super::document::{Document, join};
 use super::suggest::nearest;
+use crate::manifest::document::{Document, join};
+use crate::manifest::scalar;
 
 /// Something that a check found, before it is known where in which file it stands.
 #[derive(Debug)]
@@ -250,7 +251,7 @@ impl Checker<'_> {
 
 /// The type that a text would have without quotes.
 fn plain_type(text: &str) -> &'static str {
-    match super::scalar::resolve(text) {
+    match scalar::resolve(text) {
         Ok(Value::Bool(_)) => "boolean",
         Ok(Value::Number(number)) if !number.is_f64() => "integer",
         _ => "string",

@@ -30,6 +30,8 @@ pub enum Component {
     Slo,
     /// A dashboard.
     Dashboard,
+    /// The sidecar in the application's pods.
+    Sidecar,
 }
 
 impl Component {
@@ -43,6 +45,7 @@ impl Component {
             Self::Metrics => "metrics",
             Self::Slo => "slo",
             Self::Dashboard => "dashboard",
+            Self::Sidecar => "sidecar",
         }
     }
 
@@ -55,6 +58,7 @@ impl Component {
             Self::Metrics => "scrape-targets",
             Self::Slo => "slo-rules",
             Self::Dashboard => "grafana-dashboards",
+            Self::Sidecar => "opentelemetry-collector",
         }
     }
 }

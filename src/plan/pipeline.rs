@@ -11,6 +11,7 @@
 //! again. Behind the fork it would make the sender repeat spans that are already counted.
 
 mod config;
+pub mod sidecar;
 mod span_metrics;
 
 use std::collections::BTreeMap;
@@ -164,7 +165,7 @@ impl<'a> Assembly<'a> {
 
     fn logs(&mut self, endpoint: &Endpoint) {
         self.batch();
-        let exporter = self.otlp_exporter(&endpoint.url, true);
+        let exporter = otlp_exporter(&endpoint.url, true, self.profile.collector.memory_limit);
         self.configuration.exporters.insert("otlp_http", exporter);
         self.pipeline("logs", vec!["otlp"], vec!["memory_limiter", "resource", "batch"], vec!["otlp_http"]);
     }
@@ -180,32 +181,32 @@ impl<'a> Assembly<'a> {
     }
 
     fn trace_exporter(&self, traces: &Traces) -> Exporter {
+        let memory_limit = self.profile.collector.memory_limit;
         match &traces.back_end {
             TraceBackEnd::Jaeger(_) => {
                 let jaeger = meta::child_name(self.profile, Component::Jaeger);
-                self.otlp_exporter(&format!("{jaeger}:{OTLP_GRPC}"), false)
+                otlp_exporter(&format!("{jaeger}:{OTLP_GRPC}"), false, memory_limit)
             }
-            TraceBackEnd::Endpoint(endpoint) => self.otlp_exporter(&endpoint.authority, endpoint.tls),
+            TraceBackEnd::Endpoint(endpoint) => {
+                otlp_exporter(&endpoint.authority, endpoint.tls, memory_limit)
+            }
         }
     }
+}
 
-    /// `tls: false` for gRPC without TLS. Over HTTP the URL's scheme decides.
-    fn otlp_exporter(&self, endpoint: &str, tls: bool) -> Exporter {
-        Exporter::Otlp {
-            endpoint: Literal::new(endpoint),
-            tls: (!tls).then_some(Plaintext { insecure: true }),
-            // While the back end is away the queue fills. In memory a batch takes two to three times its size on the wire,
-            // so that a full queue stays below the memory limiter's bound.
-            sending_queue: SendingQueue {
-                sizer: "bytes",
-                queue_size: self.profile.collector.memory_limit / 8,
-            },
-            retry_on_failure: RetryOnFailure {
-                initial_interval: "1s",
-                max_interval: "30s",
-                max_elapsed_time: "5m",
-            },
-        }
+/// `tls: false` for gRPC without TLS. Over HTTP the URL's scheme decides.
+fn otlp_exporter(endpoint: &str, tls: bool, memory_limit: u64) -> Exporter {
+    Exporter::Otlp {
+        endpoint: Literal::new(endpoint),
+        tls: (!tls).then_some(Plaintext { insecure: true }),
+        // While the back end is away the queue fills. In memory a batch takes two to three times its size on the wire,
+        // so that a full queue stays below the memory limiter's bound.
+        sending_queue: SendingQueue { sizer: "bytes", queue_size: memory_limit / 8 },
+        retry_on_failure: RetryOnFailure {
+            initial_interval: "1s",
+            max_interval: "30s",
+            max_elapsed_time: "5m",
+        },
     }
 }
 
@@ -221,7 +222,7 @@ fn otlp_receiver() -> Receiver {
     };
     Receiver::Otlp {
         protocols: OtlpProtocols {
-            grpc: GrpcServer { endpoint: everywhere(OTLP_GRPC), keepalive },
+            grpc: GrpcServer { endpoint: everywhere(OTLP_GRPC), keepalive: Some(keepalive) },
             http: HttpServer { endpoint: everywhere(OTLP_HTTP) },
         },
     }

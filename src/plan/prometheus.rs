@@ -15,12 +15,14 @@ use super::pod::{self, Health, Listener, PodParts};
 use super::scrape::{self, ScrapeConfig};
 use super::{Child, PlanError, pipeline, slo};
 use crate::kinds::ChildKind;
-use crate::rbac;
 use crate::validate::{Metrics, ValidatedProfile};
 use crate::yaml;
 
 /// Queries and the user interface.
 pub const PORT: u16 = 9090;
+
+/// Name of the ClusterRole that a managed Prometheus is bound to in its namespace.
+pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
 
 /// User and group `nobody` of the image.
 const USER: i64 = 65534;
@@ -137,7 +139,7 @@ fn role_binding(profile: &ValidatedProfile) -> Result<Child, PlanError> {
             role_ref: RoleRef {
                 api_group: Some(ChildKind::RoleBinding.group().to_owned()),
                 kind: "ClusterRole".to_owned(),
-                name: rbac::PROMETHEUS_ROLE.to_owned(),
+                name: PROMETHEUS_ROLE.to_owned(),
             },
             subjects: Some(vec![Subject {
                 kind: "ServiceAccount".to_owned(),

@@ -21,6 +21,9 @@ pub struct TelemetryProfileStatus {
     /// The settings that are in force, defaults and choices included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
+    /// Which of the selected pods have the present sidecar. Pods that have ended or are going do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<SidecarStatus>,
     /// Every object that the operator keeps for this profile, as Kind/name.
     #[serde(default)]
     pub children: Vec<String>,
@@ -99,4 +102,45 @@ pub struct Effective {
     /// The collector's image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collector_image: Option<String>,
+}
+
+/// The application's pods by what is so with their sidecar.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SidecarStatus {
+    /// Pods with the present sidecar.
+    pub injected: i32,
+    /// Pods with an older one.
+    pub outdated: i32,
+    /// Pods without one.
+    pub missing: i32,
+    /// Pods that opt out by label.
+    pub opted_out: i32,
+    /// The first few of the pods that are missing it or have an older one.
+    #[serde(default)]
+    #[schemars(length(max = 5))]
+    pub attention: Vec<PodAttention>,
+}
+
+/// A pod that lacks the present sidecar.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodAttention {
+    /// Its name.
+    pub pod: String,
+    /// What it lacks.
+    pub state: PodState,
+    /// One fixed word for the cause.
+    pub reason: String,
+    /// What is so, and for a pod that cannot have one what to do.
+    pub message: String,
+}
+
+/// How a pod lacks the present sidecar.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// It has none of this profile.
+    Missing,
+    /// It has an older one.
+    Outdated,
 }

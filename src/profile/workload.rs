@@ -77,6 +77,8 @@ pub struct Autoscaling {
 /// The collector sidecar in the application's pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.limits) || !has(self.resources.limits.memory) || quantity(self.resources.limits.memory).compareTo(quantity('32Mi')) >= 0")
+    .message("a sidecar does not start with so little memory: give at least 32Mi").field_path(".resources.limits.memory"))]
 pub struct Sidecar {
     /// False: no sidecar; the application sends to the collector's Service.
     #[serde(default = "yes")]

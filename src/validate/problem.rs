@@ -119,7 +119,8 @@ impl Problems {
     }
 }
 
-fn is_label_key(key: &str) -> bool {
+/// True for what Kubernetes takes as the key of a label.
+pub(crate) fn is_label_key(key: &str) -> bool {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),

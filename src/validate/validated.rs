@@ -47,6 +47,10 @@ pub struct ValidatedProfile {
     pub prometheus: Workload,
     /// True when the application's pods are to carry a sidecar.
     pub sidecar: bool,
+    /// The sidecar's image.
+    pub sidecar_image: String,
+    /// The sidecar's memory limit in bytes.
+    pub sidecar_memory_limit: u64,
     /// URL of the Prometheus that has the profile's metrics, where one is known.
     pub prometheus_url: Option<String>,
 }

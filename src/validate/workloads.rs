@@ -15,9 +15,11 @@ use crate::quantity;
 const SMALLEST_MEMORY_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Defaults of a workload: CPU request and limit, memory request and limit.
-pub(super) struct Defaults {
-    cpu: (&'static str, &'static str),
-    memory: (&'static str, &'static str),
+pub struct Defaults {
+    /// CPU request and limit.
+    pub cpu: (&'static str, &'static str),
+    /// Memory request and limit.
+    pub memory: (&'static str, &'static str),
 }
 
 /// About 5,000 spans a second.
@@ -26,6 +28,9 @@ pub(super) const COLLECTOR: Defaults = Defaults { cpu: ("100m", "1"), memory: ("
 pub(super) const JAEGER: Defaults = Defaults { cpu: ("100m", "1"), memory: ("256Mi", "1Gi") };
 /// One application's series.
 pub(super) const PROMETHEUS: Defaults = Defaults { cpu: ("100m", "1"), memory: ("256Mi", "1Gi") };
+
+/// What the public contrib image, the largest one, starts and works in.
+pub const SIDECAR: Defaults = Defaults { cpu: ("20m", "500m"), memory: ("64Mi", "128Mi") };
 
 /// Puts the operator's defaults under the profile's settings.
 pub(super) fn workload(
@@ -68,8 +73,18 @@ pub(super) fn workload(
     }
 }
 
+/// The memory limit of a sidecar with these settings, in bytes. The schema has refused one that is too small: the API server
+/// injects without asking us.
+pub(super) fn sidecar_memory(given: &profile::Sidecar) -> u64 {
+    let profile::Resources { requests, limits } = given.resources.clone().unwrap_or_default();
+    let (requests, limits) = (requests.unwrap_or_default(), limits.unwrap_or_default());
+    let (_, limit) = fill(requests.memory, limits.memory, SIDECAR.memory);
+    quantity::bytes(&limit).unwrap_or_default()
+}
+
 /// Request and limit, where one that is given pulls the default of the other along: a request is never above its limit.
-fn fill(request: Option<String>, limit: Option<String>, defaults: (&str, &str)) -> (String, String) {
+#[must_use]
+pub fn fill(request: Option<String>, limit: Option<String>, defaults: (&str, &str)) -> (String, String) {
     let above = |a: &str, b: &str| quantity::nanos(a) > quantity::nanos(b);
     match (request, limit) {
         (Some(request), Some(limit)) => (request, limit),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::*;
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::plan::{pipeline, slo};
 use crate::validate::{fixture, fixture_with};
 

@@ -77,7 +77,8 @@ pub(super) struct HttpServer {
 #[derive(Debug, Serialize)]
 pub(super) struct GrpcServer {
     pub endpoint: String,
-    pub keepalive: Keepalive,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<Keepalive>,
 }
 
 #[derive(Debug, Serialize)]

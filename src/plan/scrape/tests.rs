@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kinds::ChildKind;
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::validate::{fixture, fixture_with};
 
 const MINIMAL: &str = "{selector: {matchLabels: {app: trakt}}, service: {name: trakt}}";

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::validate::{fixture, fixture_with};
 
 const BASE: &str = "selector: {matchLabels: {app: trakt}}\nservice: {name: trakt}\n";

@@ -8,8 +8,15 @@ use serde_json::{Map, Value};
 use crate::quantity;
 
 /// Maps that Kubernetes treats as a whole.
-const WHOLE_MAPS: [&str; 6] =
-    ["selector", "podSelector", "namespaceSelector", "matchLabels", "nodeSelector", "roleRef"];
+const WHOLE_MAPS: [&str; 7] = [
+    "selector",
+    "podSelector",
+    "namespaceSelector",
+    "objectSelector",
+    "matchLabels",
+    "nodeSelector",
+    "roleRef",
+];
 
 /// Lists whose items have an identity, and the fields that make it. Others add items of their own to these.
 const KEYED_LISTS: [(&str, &[&str]); 7] = [

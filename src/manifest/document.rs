@@ -14,8 +14,10 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 200_000;
 
 /// One document of a file.
-#[derive(Debug, Default)]
-pub(super) struct Document {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Document {
+    /// The line on which it begins: that of `---`, where there is one.
+    pub start: usize,
     /// What it holds; null when it is empty.
     pub value: Value,
     /// Keys that stand twice in one map: path, and line of the first.
@@ -33,7 +35,7 @@ struct Place {
 
 /// Why a text is neither YAML nor JSON.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
+pub(crate) struct SyntaxError {
     /// Line, from 1.
     pub line: usize,
     /// What is wrong there.
@@ -41,24 +43,30 @@ pub(super) struct SyntaxError {
 }
 
 impl Document {
+    /// A document of which only the value is known.
+    pub(crate) fn of_value(value: Value) -> Self {
+        Self { value, start: 1, ..Self::default() }
+    }
+
     /// The line of the field at `path`, or of the nearest field around it.
-    pub(super) fn line(&self, path: &str) -> usize {
+    pub(crate) fn line(&self, path: &str) -> usize {
         self.place(path).map_or(1, |place| place.line)
     }
 
     /// The unquoted word at `path`, if it stands for something else than text.
-    pub(super) fn word(&self, path: &str) -> Option<&str> {
+    pub(crate) fn word(&self, path: &str) -> Option<&str> {
         self.places.get(&join(&self.prefix, path))?.word.as_deref()
     }
 
     /// The documents in a `List`, as `kubectl get -o yaml` prints it, or this one.
-    pub(super) fn expand(mut self) -> Vec<Self> {
+    pub(crate) fn expand(mut self) -> Vec<Self> {
         let is_list = self.value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         let items = self.value.get_mut("items").and_then(Value::as_array_mut);
         let Some(items) = items.filter(|_| is_list).map(std::mem::take) else {
             return vec![self];
         };
         let item = |(index, value)| Self {
+            start: self.start,
             value,
             duplicates: Vec::new(),
             places: self.places.clone(),
@@ -84,7 +92,7 @@ impl Document {
 }
 
 /// Reads every document of a text. Empty ones come out as null.
-pub(super) fn read(text: &str) -> Result<Vec<Document>, SyntaxError> {
+pub(crate) fn read(text: &str) -> Result<Vec<Document>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut events = Parser::new_from_str(text);
     let mut documents = Vec::new();
@@ -98,7 +106,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, SyntaxError> {
 }
 
 /// `a.b`, as the API server writes paths; a map's keys, too, come after a dot.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() || key.is_empty() { format!("{path}{key}") } else { format!("{path}.{key}") }
 }
 
@@ -121,6 +129,7 @@ impl<'r, 't> Reader<'r, 't> {
     }
 
     fn document(mut self, line: usize) -> Result<Document, SyntaxError> {
+        self.document.start = line;
         let (event, span) = self.next(line)?;
         self.place("", &span, None);
         self.document.value = self.node(event, &span, "", 0)?;

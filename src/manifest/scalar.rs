@@ -9,7 +9,7 @@ use serde_json::{Number, Value};
 ///
 /// # Errors
 /// The word, when it is a number that JSON does not have.
-pub(super) fn resolve(word: &str) -> Result<Value, String> {
+pub(crate) fn resolve(word: &str) -> Result<Value, String> {
     Ok(match word {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
