@@ -1,20 +1,20 @@
 //! The operator's own rights and those it hands to a managed Prometheus, derived from the table of kinds. Pure.
 //!
-//! In: nothing. Out: two ClusterRoles. `deploy/rbac.yaml` is made from here, and a test compares the two.
+//! In: nothing. Out: two ClusterRoles and a Role. `deploy/rbac.yaml` is made from here, and a test compares the two.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::inject::{WEBHOOK, policy};
 use crate::kinds::ChildKind;
+use crate::plan::prometheus::PROMETHEUS_ROLE;
 use crate::profile::{GROUP, PLURAL};
 
 /// Name of the operator's ClusterRole.
 pub const OPERATOR_ROLE: &str = "telemetry-operator";
-/// Name of the ClusterRole that a managed Prometheus is bound to in its namespace.
-pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
 
 /// What the operator may do: keep children of the table's kinds, read profiles and write their status, write events.
-/// No Secret, no wildcard. The one role that it may hand on, by name, is [`prometheus_role`].
+/// No Secret, no wildcard. What it tells the API server of its webhook is one object, by name. The one role that it may hand on, by name, is [`prometheus_role`].
 #[must_use]
 pub fn operator_role() -> ClusterRole {
     let mut rules = vec![
@@ -25,6 +25,16 @@ pub fn operator_role() -> ClusterRole {
         rule(&["events.k8s.io"], &["events"], &["create", "patch"]),
         // Why a workload's pods do not serve, and whether the application has any.
         rule(&[""], &["pods"], &["list", "watch"]),
+        // What keeps a pod that lacks its sidecar, and its restart where the profile asks for that; Deployments and disruption
+        // budgets are in the table of kinds.
+        rule(&["apps"], &["replicasets"], &["get"]),
+        rule(&["apps"], &["daemonsets", "statefulsets"], &["get", "patch"]),
+        named_rule(
+            "admissionregistration.k8s.io",
+            &["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"],
+            "get",
+            policy::NAME,
+        ),
         // Which Prometheus selects the profiles' monitors and rules, by the labels of their namespace where it asks for some.
         rule(&["monitoring.coreos.com"], &["prometheuses"], &["list"]),
         rule(&[""], &["namespaces"], &["get"]),
@@ -39,10 +49,24 @@ pub fn operator_role() -> ClusterRole {
         // Server-side apply is a patch; it needs create where the object does not exist yet.
         rules.push(rule(&[group], &plurals, &["get", "list", "watch", "create", "patch", "delete"]));
     }
-    let mut bind = rule(&["rbac.authorization.k8s.io"], &["clusterroles"], &["bind"]);
-    bind.resource_names = Some(vec![PROMETHEUS_ROLE.to_owned()]);
-    rules.push(bind);
+    rules.push(named_rule("rbac.authorization.k8s.io", &["clusterroles"], "bind", PROMETHEUS_ROLE));
+    // It comes from deploy/webhook.yaml: the operator may make no other.
+    let mut tell =
+        rule(&["admissionregistration.k8s.io"], &["mutatingwebhookconfigurations"], &["get", "patch"]);
+    tell.resource_names = Some(vec![WEBHOOK.to_owned()]);
+    rules.push(tell);
     role(OPERATOR_ROLE, rules)
+}
+
+/// What the operator may do in its own namespace: keep the webhook's certificates in one Secret.
+#[must_use]
+pub fn webhook_role() -> Role {
+    let mut keep = rule(&[""], &["secrets"], &["get", "update"]);
+    keep.resource_names = Some(vec![WEBHOOK.to_owned()]);
+    Role {
+        metadata: ObjectMeta { name: Some(WEBHOOK.to_owned()), ..ObjectMeta::default() },
+        rules: Some(vec![keep]),
+    }
 }
 
 /// What a managed Prometheus may do in its namespace: find pods.
@@ -57,6 +81,11 @@ fn role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
         rules: Some(rules),
         aggregation_rule: None,
     }
+}
+
+/// A right on objects of one name.
+fn named_rule(group: &str, resources: &[&str], verb: &str, name: &str) -> PolicyRule {
+    PolicyRule { resource_names: Some(vec![name.to_owned()]), ..rule(&[group], resources, &[verb]) }
 }
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
