@@ -6,6 +6,8 @@
 mod health;
 mod memory;
 mod report;
+mod running;
+mod sidecars;
 mod view;
 mod watches;
 
@@ -25,19 +27,20 @@ use tokio::sync::watch;
 use tracing::{Instrument, Span, field, info_span};
 
 use crate::apply::{self, Applied, ListError, Target};
-use crate::health::Subject;
 use crate::health::ask::Asker;
-use crate::kinds::ChildKind;
 use crate::metrics::{Metrics, ReconcileResult};
-use crate::observe::{self, Capabilities};
+use crate::observe::Capabilities;
+use crate::observed::WebhookState;
 use crate::plan;
-use crate::plan::meta::{Component, child_name};
 use crate::profile::TelemetryProfile;
+use crate::rollout::Rollout;
 use crate::settings::Settings;
+use crate::shutdown::stopped;
 use crate::status::{self, Outcome, Running};
-use crate::validate::{self, ValidatedProfile};
+use crate::validate;
 use health::Answers;
 use memory::Memory;
+use sidecars::Known;
 pub use view::View;
 
 /// A profile as it is stored: decoded, or told to be undecodable. One bad object must not stop the watch.
@@ -66,6 +69,8 @@ pub struct Tools {
     pub metrics: Metrics,
     /// Who asks Prometheus.
     pub asker: Asker,
+    /// How far the operator's webhook has come.
+    pub webhook: watch::Receiver<WebhookState>,
 }
 
 /// What every reconcile needs.
@@ -76,6 +81,8 @@ struct Context {
     metrics: Metrics,
     asker: Asker,
     answers: Answers,
+    sidecars: Known,
+    webhook: watch::Receiver<WebhookState>,
     recorder: Recorder,
     memory: Memory,
 }
@@ -108,15 +115,9 @@ impl ReconcileError {
     }
 }
 
-/// Resolves when `stop` turns true.
-pub async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and it goes only with the runtime.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Reconciles every profile in `namespaces` (all when empty) until `stop` turns true, then finishes what is in hand.
 pub async fn run(tools: Tools, namespaces: Vec<String>, view: Arc<View>, stop: watch::Receiver<bool>) {
-    let Tools { client, settings, capabilities, metrics, asker } = tools;
+    let Tools { client, settings, capabilities, metrics, asker, webhook } = tools;
     let reporter =
         Reporter { controller: apply::MANAGER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
     let context = Arc::new(Context {
@@ -127,6 +128,8 @@ pub async fn run(tools: Tools, namespaces: Vec<String>, view: Arc<View>, stop: w
         metrics,
         asker,
         answers: Answers::default(),
+        sidecars: Known::default(),
+        webhook,
         memory: Memory::default(),
     });
     let mut changes = context.capabilities.changes();
@@ -167,6 +170,7 @@ async fn run_scope(
         std::future::pending::<()>().await;
     };
     let health = health::run(Arc::clone(&context), namespace.clone(), store.clone(), due.clone());
+    let sidecars = sidecars::run(Arc::clone(&context), namespace.clone(), store.clone(), due.clone());
     let children = watches::run(Arc::clone(&context), namespace, store, due);
     let reconciles = controller.run(reconcile, retry, Arc::clone(&context)).for_each(|result| {
         if let Err(error) = result {
@@ -179,6 +183,7 @@ async fn run_scope(
         () = reconciles => {}
         () = children => {}
         () = health => {}
+        () = sidecars => {}
         () = announce => {}
     }
 }
@@ -299,26 +304,12 @@ async fn drive(
     let applied =
         apply::apply(&context.client, &plan, &target, &observed).instrument(info_span!("apply")).await?;
     context.metrics.applied(&applied);
-    let running = running(context, &ProfileRef::from_obj(stored), &validated, &applied)
-        .instrument(info_span!("look"))
-        .await?;
+    let mut running =
+        running::look(context, profile, &validated, &applied).instrument(info_span!("look")).await?;
+    running.rollout = running::roll_out(context, profile, &applied, &running).await;
     let outcome = Outcome::Applied { profile: &validated, plan: &plan, applied: &applied, running: &running };
     report::profile(context, profile, &outcome).await?;
-    finish(context, profile, &applied)
-}
-
-/// What the running things say of themselves. A managed Prometheus is asked when its pod can answer.
-async fn running(
-    context: &Context,
-    reference: &ProfileRef,
-    profile: &ValidatedProfile,
-    applied: &Applied,
-) -> Result<Running, ReconcileError> {
-    let pods = observe::pods::pods(&context.client, profile, applied).await.map_err(ReconcileError::Pods)?;
-    let managed = applied.live(ChildKind::Deployment, &child_name(profile, Component::Prometheus));
-    let can_answer = !profile.has_managed_prometheus() || managed.is_some_and(observe::pods::rolled_out);
-    let health = context.answers.note(reference, Subject::of(profile).filter(|_| can_answer));
-    Ok(Running { pods, health })
+    finish(context, profile, &applied, &running)
 }
 
 fn target(profile: &TelemetryProfile) -> Target {
@@ -348,6 +339,7 @@ fn finish(
     context: &Context,
     profile: &TelemetryProfile,
     applied: &Applied,
+    running: &Running,
 ) -> Result<(ReconcileResult, Action), ReconcileError> {
     if !applied.failures.is_empty() {
         // A kind may have gone between two looks at discovery: look now, and the next try plans without it.
@@ -359,7 +351,8 @@ fn finish(
             .collect();
         return Err(ReconcileError::Write(failures.join("; ")));
     }
-    let wait = if applied.conflicts.is_empty() { spread(profile) } else { CONFLICT_RECHECK };
+    let rest = if applied.conflicts.is_empty() { spread(profile) } else { CONFLICT_RECHECK };
+    let wait = running.rollout.as_ref().and_then(Rollout::recheck).unwrap_or(rest);
     Ok((ReconcileResult::Ok, Action::requeue(wait)))
 }
 

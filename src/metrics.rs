@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use crate::apply::{Applied, Verb};
+use crate::rollout::Tried;
 
 /// The operator's instruments.
 #[derive(Clone, Debug)]
@@ -19,8 +20,13 @@ pub struct Metrics {
     repairs: IntCounterVec,
     watch_errors: IntCounterVec,
     prometheus_queries: IntCounterVec,
+    restarts: IntCounterVec,
     profiles: IntGaugeVec,
+    sidecar_pods: IntGaugeVec,
     profiles_served: IntGauge,
+    webhook_requests: IntCounterVec,
+    webhook_duration: Histogram,
+    certificate_expiry: IntGauge,
 }
 
 /// Results of a reconcile, as the label of `telemetry_operator_reconciles_total`.
@@ -66,16 +72,29 @@ impl Metrics {
             .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
         )?;
         registry.register(Box::new(duration.clone()))?;
-        let profiles = IntGaugeVec::new(
-            Opts::new("telemetry_operator_profiles", "Profiles by the value of each condition."),
-            &["condition", "status"],
-        )?;
-        registry.register(Box::new(profiles.clone()))?;
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
         let profiles_served = IntGauge::new(
             "telemetry_operator_crd_served",
             "1 while the API server serves the TelemetryProfile kind.",
         )?;
         registry.register(Box::new(profiles_served.clone()))?;
+        let webhook_duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "telemetry_operator_webhook_request_duration_seconds",
+                "Duration of a request to the webhook in seconds.",
+            )
+            .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]),
+        )?;
+        registry.register(Box::new(webhook_duration.clone()))?;
+        let certificate_expiry = IntGauge::new(
+            "telemetry_operator_webhook_certificate_expiry_timestamp_seconds",
+            "When the certificate that the webhook shows ends, in Unix seconds; 0 without one.",
+        )?;
+        registry.register(Box::new(certificate_expiry.clone()))?;
         Ok(Self {
             registry: registry.clone(),
             reconciles: counter("telemetry_operator_reconciles_total", "Reconciles by result.", &["result"])?,
@@ -105,8 +124,29 @@ impl Metrics {
                 "Questions to Prometheus about targets and rules, by result.",
                 &["result"],
             )?,
-            profiles,
+            restarts: counter(
+                "telemetry_operator_workload_restarts_total",
+                "Restarts of workloads whose pods lacked the present sidecar, by result.",
+                &["result"],
+            )?,
+            profiles: gauge(
+                "telemetry_operator_profiles",
+                "Profiles by the value of each condition.",
+                &["condition", "status"],
+            )?,
+            sidecar_pods: gauge(
+                "telemetry_operator_sidecar_pods",
+                "Pods that profiles select, by what is so with their sidecar.",
+                &["state"],
+            )?,
             profiles_served,
+            webhook_requests: counter(
+                "telemetry_operator_webhook_requests_total",
+                "Requests to the webhook by result.",
+                &["result"],
+            )?,
+            webhook_duration,
+            certificate_expiry,
         })
     }
 
@@ -144,19 +184,47 @@ impl Metrics {
         self.prometheus_queries.with_label_values(&[if answered { "ok" } else { "failed" }]).inc();
     }
 
+    /// A request to the webhook came to this, which is one of a fixed list.
+    pub fn webhook_request(&self, result: &str) {
+        self.webhook_requests.with_label_values(&[result]).inc();
+    }
+
+    /// A request to the webhook took so long.
+    pub fn webhook_took(&self, seconds: f64) {
+        self.webhook_duration.observe(seconds);
+    }
+
+    /// When the certificate that the webhook shows ends, in Unix seconds.
+    pub fn set_certificate_expiry(&self, unix_seconds: i64) {
+        self.certificate_expiry.set(unix_seconds);
+    }
+
+    /// A restart of a workload was tried.
+    pub fn restarted(&self, result: Tried) {
+        self.restarts.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// Whether the TelemetryProfile kind is served.
     pub fn set_profiles_served(&self, served: bool) {
         self.profiles_served.set(i64::from(served));
     }
 
-    /// Every series as text, with the profiles counted by the conditions given: (condition, status) for each profile.
+    /// Every series as text, with the profiles counted by the conditions given, (condition, status) for each profile, and the
+    /// pods by the numbers given, (state, number).
     ///
     /// # Errors
     /// When a series cannot be written, which a test rules out.
-    pub fn render(&self, conditions: &[(String, &'static str)]) -> Result<String, prometheus::Error> {
+    pub fn render(
+        &self,
+        conditions: &[(String, &'static str)],
+        pods: &[(&'static str, i64)],
+    ) -> Result<String, prometheus::Error> {
         self.profiles.reset();
         for (condition, status) in conditions {
             self.profiles.with_label_values(&[condition.as_str(), status]).inc();
+        }
+        for (state, number) in pods {
+            self.sidecar_pods.with_label_values(&[state]).set(*number);
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

@@ -72,7 +72,7 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
 
 async fn metrics_text(State(shared): State<Shared>) -> (StatusCode, String) {
     shared.metrics.set_profiles_served(shared.view.profiles_served());
-    match shared.metrics.render(&shared.view.conditions()) {
+    match shared.metrics.render(&shared.view.conditions(), &shared.view.pods()) {
         Ok(text) => (StatusCode::OK, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

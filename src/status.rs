@@ -5,6 +5,7 @@
 
 pub mod conditions;
 mod prometheus;
+mod sidecar;
 mod summary;
 mod trouble;
 mod workload;
@@ -14,13 +15,16 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::apply::Applied;
 use crate::health::Health;
 use crate::kinds::ChildKind;
-use crate::plan::meta::{Component, child_name};
-use crate::plan::{Plan, PlanError, pipeline};
+use crate::plan::meta::Component;
+use crate::plan::{Plan, PlanError};
 use crate::profile::{Condition, ConditionStatus, TelemetryProfile, TelemetryProfileStatus};
+use crate::rollout::Rollout;
+use crate::sidecars::Sidecars;
 use crate::validate::{JaegerStorage, ProfileError, TraceBackEnd, ValidatedProfile};
 use conditions::ConditionType as Type;
 use conditions::{Finding, Reason, date};
 use prometheus::View;
+pub use sidecar::Injection;
 use summary::{effective, endpoints};
 use workload::pods;
 
@@ -61,6 +65,12 @@ pub struct Running {
     pub pods: Vec<Pod>,
     /// What Prometheus says; none when it has not been asked.
     pub health: Option<Health>,
+    /// How the application's pods get their sidecar.
+    pub injection: Injection,
+    /// Which of them have it; none when they have not been looked at.
+    pub sidecars: Option<Sidecars>,
+    /// What the operator does for those that lack it; none when that is not its business.
+    pub rollout: Option<Rollout>,
 }
 
 /// The status after `outcome`. `now` dates conditions that flip, RFC 3339.
@@ -118,6 +128,9 @@ pub fn status(
                 .map(crate::plan::Child::reference)
                 .filter(|child| !applied.conflicts.contains(child) && !applied.unserved.contains(child))
                 .collect();
+            if let Some(sidecars) = &running.sidecars {
+                next.sidecar = Some(sidecar::counts(sidecars));
+            }
             findings(&View { profile, plan, applied, running, present, generation })
         }
     };
@@ -160,22 +173,26 @@ fn findings(view: &View<'_>) -> Vec<Finding> {
         view.targets(),
         view.rules(),
         dashboards(profile, plan, applied),
-        sidecar(profile),
-        conflicted(applied),
+        view.sidecar(),
+        conflicted(applied, running),
         not_paused(),
     ];
-    findings.push(ready(applied, &findings));
+    findings.push(ready(view, &findings));
     findings
 }
 
 /// The summary: the first thing that is broken, in the order in which a user would look.
-fn ready(applied: &Applied, findings: &[Finding]) -> Finding {
+fn ready(view: &View<'_>, findings: &[Finding]) -> Finding {
+    let View { applied, running, .. } = *view;
     if !applied.conflicts.is_empty() {
         let message = format!(
             "{} belongs to somebody else and was left alone: rename or delete it, or rename the profile",
             applied.conflicts.join(", ")
         );
         return Finding::no(Type::Ready, Reason::ForeignObject, message);
+    }
+    if let Some(overlap) = overlap(running) {
+        return Finding::no(Type::Ready, Reason::SelectorOverlap, overlap);
     }
     if !applied.failures.is_empty() {
         let list: Vec<_> = applied
@@ -208,12 +225,23 @@ fn said(error: &kube::Error) -> String {
     }
 }
 
-fn conflicted(applied: &Applied) -> Finding {
-    if applied.conflicts.is_empty() {
-        return Finding::no(Type::Conflicted, Reason::NoConflict, "no foreign object is in the way");
+fn overlap(running: &Running) -> Option<String> {
+    running.sidecars.as_ref().and_then(sidecar::overlap)
+}
+
+fn conflicted(applied: &Applied, running: &Running) -> Finding {
+    if !applied.conflicts.is_empty() {
+        let message = format!("{} exists and was not made by this profile", applied.conflicts.join(", "));
+        return Finding::yes(Type::Conflicted, Reason::ForeignObject, message);
     }
-    let message = format!("{} exists and was not made by this profile", applied.conflicts.join(", "));
-    Finding::yes(Type::Conflicted, Reason::ForeignObject, message)
+    match overlap(running) {
+        Some(overlap) => Finding::yes(Type::Conflicted, Reason::SelectorOverlap, overlap),
+        None => Finding::no(
+            Type::Conflicted,
+            Reason::NoConflict,
+            "no foreign object is in the way, and no other profile selects the same pods",
+        ),
+    }
 }
 
 fn collector(profile: &ValidatedProfile, applied: &Applied, running: &Running) -> Finding {
@@ -263,23 +291,6 @@ fn dashboards(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Fin
         ""
     };
     Finding::yes(kind, Reason::Provisioned, format!("{} written{logs}", list.join(", ")))
-}
-
-fn sidecar(profile: &ValidatedProfile) -> Finding {
-    if !profile.sidecar {
-        return Finding::unknown(
-            Type::SidecarInjected,
-            Reason::NotRequested,
-            "spec.sidecar.enabled is false",
-        );
-    }
-    let message = format!(
-        "this version of the operator injects no sidecar: let the application send to the endpoints in status, for example http://{}.{}:{}",
-        child_name(profile, Component::Collector),
-        profile.namespace,
-        pipeline::OTLP_GRPC
-    );
-    Finding::unknown(Type::SidecarInjected, Reason::InjectionUnsupported, message)
 }
 
 /// What is in the way of this component's children: a kind that is not served, a foreign object, a refused write.

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType};
@@ -16,6 +17,8 @@ use crate::observe::is_not_found;
 use crate::profile::{
     API_VERSION, Condition, ConditionStatus, KIND, TelemetryProfile, TelemetryProfileStatus,
 };
+use crate::rollout::Tried;
+use crate::sidecars::Workload;
 use crate::status::conditions::ConditionType;
 use crate::status::{self, Outcome, value_of};
 
@@ -140,6 +143,44 @@ fn is_transition(kind: ConditionType, old: Option<&Condition>, new: &Condition) 
             (flipped || reason_changed) && new.status != ConditionStatus::Unknown
         }
         _ => flipped && (old.is_some() || new.status == ConditionStatus::True),
+    }
+}
+
+/// One event for each restart that was tried, at the profile, with the workload beside it.
+pub(super) async fn restart(
+    context: &Context,
+    profile: &TelemetryProfile,
+    workload: &Workload,
+    tried: Tried,
+) {
+    let reference = workload.reference();
+    let (type_, text) = match tried {
+        Tried::Restarted => (
+            EventType::Normal,
+            format!("{reference} was restarted, so that its pods get the present sidecar"),
+        ),
+        Tried::Failed => {
+            (EventType::Warning, format!("{reference} cannot be restarted: SidecarInjected says why"))
+        }
+        // It is tried again with what it has become.
+        Tried::Conflict => return,
+    };
+    let event = Event {
+        type_,
+        reason: "SidecarRollout".to_owned(),
+        action: "Restart".to_owned(),
+        note: Some(note(&text)),
+        secondary: Some(ObjectReference {
+            api_version: Some("apps/v1".to_owned()),
+            kind: Some(workload.kind.as_str().to_owned()),
+            name: Some(workload.name.clone()),
+            namespace: profile.namespace(),
+            uid: Some(workload.uid.clone()),
+            ..ObjectReference::default()
+        }),
+    };
+    if let Err(error) = context.recorder.publish(&event, &profile.object_ref(&())).await {
+        tracing::warn!(%error, reason = event.reason, "an event could not be written");
     }
 }
 

@@ -1,18 +1,22 @@
 //! What the HTTP server may see of the controller: what it waits for, and every profile's conditions. In: stores.
 //! Out: words. No cluster.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
 
 use kube::runtime::reflector::Store;
 
 use super::StoredProfile;
 use crate::observe::Capabilities;
-use crate::profile::{ConditionStatus, GROUP, PLURAL};
+use crate::observed::{Way, WebhookState};
+use crate::profile::{ConditionStatus, GROUP, PLURAL, SidecarStatus, TelemetryProfileStatus};
 use crate::status;
 
 /// What the HTTP server may see of the controller.
 pub struct View {
     capabilities: Capabilities,
+    webhook: watch::Receiver<WebhookState>,
     stores: Mutex<Vec<Store<StoredProfile>>>,
     scopes: usize,
 }
@@ -20,8 +24,8 @@ pub struct View {
 impl View {
     /// A view of a controller that is about to start, with this many namespaces (1 for all of them).
     #[must_use]
-    pub fn new(capabilities: Capabilities, scopes: usize) -> Self {
-        Self { capabilities, stores: Mutex::default(), scopes }
+    pub fn new(capabilities: Capabilities, webhook: watch::Receiver<WebhookState>, scopes: usize) -> Self {
+        Self { capabilities, webhook, stores: Mutex::default(), scopes }
     }
 
     /// What the operator waits for before it works; empty when it works.
@@ -34,6 +38,10 @@ impl View {
         if self.stores().len() < self.scopes {
             waiting.push("the first list of profiles".to_owned());
         }
+        let by_webhook = self.capabilities.observed().injection == Way::Webhook;
+        if by_webhook && *self.webhook.borrow() == WebhookState::Starting {
+            waiting.push("the webhook's certificates".to_owned());
+        }
         waiting
     }
 
@@ -43,12 +51,17 @@ impl View {
         self.capabilities.observed().profiles_served
     }
 
+    /// Every profile as it is stored; none before each namespace has its first list.
+    #[must_use]
+    pub fn profiles(&self) -> Option<Vec<Arc<StoredProfile>>> {
+        let stores = self.stores();
+        (stores.len() >= self.scopes).then(|| stores.iter().flat_map(Store::state).collect())
+    }
+
     /// (condition, status) of every profile.
     #[must_use]
     pub fn conditions(&self) -> Vec<(String, &'static str)> {
-        let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
-        let decoded = profiles.iter().filter_map(|stored| stored.0.as_ref().ok());
-        let conditions = decoded.flat_map(|profile| status::present(profile).conditions);
+        let conditions = self.statuses().into_iter().flat_map(|status| status.conditions);
         conditions
             .map(|condition| {
                 let value = match condition.status {
@@ -59,6 +72,24 @@ impl View {
                 (condition.kind, value)
             })
             .collect()
+    }
+
+    /// (state, number) of the pods of all profiles together.
+    #[must_use]
+    pub fn pods(&self) -> [(&'static str, i64); 4] {
+        let counts: Vec<_> = self.statuses().into_iter().filter_map(|status| status.sidecar).collect();
+        let sum = |of: fn(&SidecarStatus) -> i32| counts.iter().map(|counts| i64::from(of(counts))).sum();
+        [
+            ("injected", sum(|counts| counts.injected)),
+            ("outdated", sum(|counts| counts.outdated)),
+            ("missing", sum(|counts| counts.missing)),
+            ("opted_out", sum(|counts| counts.opted_out)),
+        ]
+    }
+
+    fn statuses(&self) -> Vec<TelemetryProfileStatus> {
+        let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
+        profiles.iter().filter_map(|stored| stored.0.as_ref().ok()).map(status::present).collect()
     }
 
     fn stores(&self) -> Vec<Store<StoredProfile>> {

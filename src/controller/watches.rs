@@ -1,5 +1,5 @@
-//! Watches of the children and of the workloads' pods: an event about one → its profile is due. In: client. Out: profile references.
-//! Talks to the cluster (watch only, metadata only).
+//! Watches of the children: an event about one → its profile is due. In: client. Out: profile references. Talks to the cluster
+//! (watch only, metadata only). Pods are watched in `sidecars`.
 //!
 //! A child tells its profile by its owner reference and by its label; both are read, so that removing one of them is seen
 //! and repaired.
@@ -9,11 +9,11 @@ use std::pin::pin;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
 
@@ -34,7 +34,6 @@ pub(super) async fn run(
             watch(Arc::clone(&context), name, resource, namespace.clone(), profiles.clone(), due.clone());
         AbortOnDrop(tokio::spawn(watch).abort_handle())
     };
-    let _pods = start("Pod", ApiResource::erase::<Pod>(&()));
     let mut running: HashMap<ChildKind, AbortOnDrop> = HashMap::new();
     let mut changes = context.capabilities.changes();
     loop {
@@ -46,9 +45,11 @@ pub(super) async fn run(
         if changes.changed().await.is_err() {
             return;
         }
+        let same_kinds = changes.borrow().served == observed.served;
+        let trigger = if same_kinds { "injection" } else { "served kinds" };
         for profile in profiles.state() {
             let reference = ProfileRef::from_obj(profile.as_ref());
-            context.memory.note_trigger(&reference, "served kinds".to_owned());
+            context.memory.note_trigger(&reference, trigger.to_owned());
             // The receiver lives as long as the controller.
             let _ = due.unbounded_send(reference);
         }
@@ -71,45 +72,57 @@ async fn watch(
     profiles: Store<StoredProfile>,
     due: UnboundedSender<ProfileRef>,
 ) {
-    let api = api(context.client.clone(), &resource, namespace.as_deref());
+    let api: Api<PartialObjectMeta<DynamicObject>> = match &namespace {
+        Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &resource),
+        None => Api::all_with(context.client.clone(), &resource),
+    };
     let config =
         watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).page_size(100);
     let mut events = pin!(watcher(api, config).default_backoff().touched_objects());
     while let Some(event) = events.next().await {
-        let object = match event {
-            Ok(object) => object,
-            Err(error) => {
-                context.metrics.watch_failed(kind);
-                tracing::warn!(kind, %error, "watch failed and is tried again");
-                continue;
-            }
-        };
-        let Some(namespace) = object.namespace() else {
-            continue;
-        };
-        for name in profile_names(&object) {
-            let reference = ProfileRef::new(&name).within(&namespace);
-            if profiles.get(&reference).is_some() {
-                context.memory.note_trigger(&reference, format!("{kind}/{}", object.name_any()));
-                let _ = due.unbounded_send(reference);
-            }
+        match event {
+            Ok(object) => note(&context, kind, &object.metadata, &profiles, &due),
+            Err(error) => note_error(&context, kind, &error),
         }
     }
 }
 
-fn api(
-    client: Client,
-    resource: &ApiResource,
-    namespace: Option<&str>,
-) -> Api<PartialObjectMeta<DynamicObject>> {
-    match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, resource),
-        None => Api::all_with(client, resource),
+/// Makes the profiles due that this object is a child of.
+pub(super) fn note(
+    context: &Context,
+    kind: &str,
+    object: &ObjectMeta,
+    profiles: &Store<StoredProfile>,
+    due: &UnboundedSender<ProfileRef>,
+) {
+    let Some(namespace) = &object.namespace else { return };
+    for name in profile_names(object) {
+        let reference = ProfileRef::new(name).within(namespace);
+        if profiles.get(&reference).is_some() {
+            let child = object.name.as_deref().unwrap_or_default();
+            context.memory.note_trigger(&reference, format!("{kind}/{child}"));
+            let _ = due.unbounded_send(reference);
+        }
     }
 }
 
-fn profile_names(object: &PartialObjectMeta<DynamicObject>) -> BTreeSet<String> {
-    let owners =
-        object.owner_references().iter().filter(|owner| owner.kind == KIND).map(|owner| owner.name.clone());
-    owners.chain(object.labels().get(INSTANCE_LABEL).cloned()).collect()
+/// A watch failed; it is tried again.
+pub(super) fn note_error(context: &Context, kind: &str, error: &watcher::Error) {
+    context.metrics.watch_failed(kind);
+    tracing::warn!(kind, %error, "watch failed and is tried again");
+}
+
+fn label<'a>(object: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    object.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// True for what bears our label.
+pub(super) fn is_managed(object: &ObjectMeta) -> bool {
+    label(object, MANAGED_BY_LABEL) == Some(MANAGED_BY)
+}
+
+fn profile_names(object: &ObjectMeta) -> BTreeSet<&str> {
+    let owners = object.owner_references.iter().flatten();
+    let owners = owners.filter(|owner| owner.kind == KIND).map(|owner| owner.name.as_str());
+    owners.chain(label(object, INSTANCE_LABEL)).collect()
 }

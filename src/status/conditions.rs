@@ -19,7 +19,7 @@ pub enum ConditionType {
     DashboardsProvisioned,
     /// The sidecar in the application's pods.
     SidecarInjected,
-    /// Somebody else's object stands under a name that is needed. True is bad.
+    /// Somebody else's object stands under a name that is needed, or another profile selects the same pods. True is bad.
     Conflicted,
     /// The profile is paused.
     Paused,
@@ -113,7 +113,7 @@ pub enum Reason {
     PrometheusUnreachable,
     /// Prometheus has no such scrape job.
     TargetsNotLoaded,
-    /// No pod runs that could be scraped.
+    /// No pod of the application runs.
     NoPods,
     /// Prometheus finds no target, although pods run.
     NoTargets,
@@ -135,13 +135,37 @@ pub enum Reason {
     Provisioned,
     /// The profile asks for objects of a kind that the API server does not serve.
     KindNotServed,
-    /// This version does not inject sidecars.
-    InjectionUnsupported,
+    /// The application's pods have not been looked at yet.
+    NotLookedYet,
+    /// Every pod has the present sidecar.
+    AllInjected,
+    /// A pod was made without its sidecar.
+    PodsMissing,
+    /// A pod has an older sidecar.
+    PodsOutdated,
+    /// A pod cannot have a sidecar.
+    PodsRefused,
+    /// The operator restarts workloads whose pods lack the present sidecar.
+    RolloutInProgress,
+    /// A workload whose pods lack the present sidecar may not be restarted now.
+    RolloutBlocked,
+    /// A workload was restarted, and a new pod of it lacks the present sidecar all the same.
+    RestartDidNotHelp,
+    /// The admission policy that injects is not there.
+    PolicyMissing,
+    /// The admission policy that injects is not the one of this version.
+    PolicyDiffers,
+    /// The API server does not call the webhook that injects.
+    WebhookFailed,
+    /// The administrator wants no injection.
+    InjectionOff,
+    /// Another profile selects one of the pods, too.
+    SelectorOverlap,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 51] = [
         Self::AllReady,
         Self::Progressing,
         Self::PausedByProfile,
@@ -180,7 +204,19 @@ impl Reason {
         Self::RulesLoaded,
         Self::Provisioned,
         Self::KindNotServed,
-        Self::InjectionUnsupported,
+        Self::NotLookedYet,
+        Self::AllInjected,
+        Self::PodsMissing,
+        Self::PodsOutdated,
+        Self::PodsRefused,
+        Self::RolloutInProgress,
+        Self::RolloutBlocked,
+        Self::RestartDidNotHelp,
+        Self::PolicyMissing,
+        Self::PolicyDiffers,
+        Self::WebhookFailed,
+        Self::InjectionOff,
+        Self::SelectorOverlap,
     ];
 
     /// The reason that is written so, if it is one of ours.

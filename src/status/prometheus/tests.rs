@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::apply::{AppliedChild, Verb};
-use crate::observe::Observed;
+use crate::observed::Observed;
 use crate::profile::Condition;
 use crate::status::{Outcome, status};
 use crate::validate::{fixture, fixture_with};
@@ -61,7 +61,7 @@ fn conditions(
     present: &TelemetryProfileStatus,
 ) -> Vec<Condition> {
     let plan = crate::plan::plan(profile).expect("a plan");
-    let running = Running { pods: Vec::new(), health };
+    let running = Running { health, ..Running::default() };
     let outcome = Outcome::Applied { profile, plan: &plan, applied: &applied(&plan), running: &running };
     status(present, 1, &outcome, "2026-01-01T00:00:00Z").conditions
 }
