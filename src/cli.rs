@@ -1,9 +1,11 @@
-//! The command line: run | crd | render | validate | import | version | completion.
+//! The command line: run | crd | policy | render | validate | import | inject | uninject | explain | version | completion.
 //!
 //! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings,
-//! 2 wrong usage or failure. Only `run` talks to the cluster.
+//! 2 wrong usage or failure. Only `run` and `explain` talk to the cluster.
 
+mod explain;
 mod files;
+mod pipe;
 mod run;
 
 use std::io::{self, Write};
@@ -15,9 +17,10 @@ use clap_complete::Shell;
 
 use crate::import::{self, ImportError, Names};
 use crate::kinds::ChildKind;
+use crate::pipe::PipeError;
 use crate::render::{self, Assumptions};
 use crate::settings::Settings;
-use crate::{lint, profile, yaml};
+use crate::{inject, lint, profile, yaml};
 pub use run::RunArgs;
 
 /// One TelemetryProfile for an application: collector, Jaeger, scrape targets, SLO rules and dashboards follow.
@@ -34,12 +37,22 @@ enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Print the MutatingAdmissionPolicy by which the API server injects sidecars, and its binding.
+    Policy(PolicyArgs),
     /// Print every object that the operator would apply for the profiles of a file. No cluster is needed.
     Render(RenderArgs),
     /// Check profiles: schema, rules and meaning. No cluster is needed. Exit code 1 when something is found.
     Validate(ValidateArgs),
     /// Print the TelemetryProfile that an application's telemetry.toml means. No cluster is needed.
     Import(ImportArgs),
+    /// Write manifests back with the sidecar in every selected pod and pod template. No cluster is needed. Exit code 1 when one
+    /// of them cannot have it: it is written as it was.
+    Inject(pipe::InjectArgs),
+    /// Write manifests back without any sidecar: the opposite of inject.
+    Uninject(pipe::UninjectArgs),
+    /// Say why a pod has its sidecar or has none, or what would become of a workload's pods. Exit code 1 when something is not as
+    /// the profiles want it.
+    Explain(explain::ExplainArgs),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -47,6 +60,12 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+struct PolicyArgs {
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +161,12 @@ pub enum CliError {
     /// A telemetry.toml cannot become a profile.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Manifests cannot be injected.
+    #[error(transparent)]
+    Pipe(#[from] PipeError),
+    /// There is nothing to explain.
+    #[error(transparent)]
+    Explain(#[from] explain::ExplainError),
     /// The operator cannot run.
     #[error(transparent)]
     Run(#[from] run::RunError),
@@ -152,9 +177,14 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Render(_) | Self::Import(ImportError::File(_)) => 1,
+            Self::Render(_) | Self::Import(ImportError::File(_)) | Self::Pipe(_) => 1,
             Self::Import(ImportError::Names(_) | ImportError::Yaml(_)) => 2,
-            Self::File { .. } | Self::Output(_) | Self::Yaml(_) | Self::Json(_) | Self::Run(_) => 2,
+            Self::File { .. }
+            | Self::Output(_)
+            | Self::Yaml(_)
+            | Self::Json(_)
+            | Self::Explain(_)
+            | Self::Run(_) => 2,
         }
     }
 }
@@ -168,15 +198,28 @@ pub fn execute(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Run(args) => run::run(args)?,
         Command::Crd => out.write_all(yaml::to_string(&profile::crd()?)?.as_bytes())?,
+        Command::Policy(args) => out.write_all(policy(&args.settings)?.as_bytes())?,
         Command::Render(args) => render_file(args, &mut out)?,
         Command::Validate(args) => return validate_files(&args, &mut out),
         Command::Import(args) => import_file(args, &mut out)?,
+        Command::Inject(args) => return pipe::inject(&args, &mut out),
+        Command::Uninject(args) => pipe::uninject(&args, &mut out)?,
+        Command::Explain(args) => return explain::run(&args, &mut out),
         Command::Version => writeln!(out, "telemetry-operator {}", env!("CARGO_PKG_VERSION"))?,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "telemetry-operator", &mut out);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The policy and its binding as a stream of documents.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn policy(settings: &Settings) -> Result<String, yaml::YamlError> {
+    let documents = inject::policy::documents(settings);
+    Ok(documents.iter().map(yaml::to_string).collect::<Result<Vec<_>, _>>()?.join("---\n"))
 }
 
 fn render_file(args: RenderArgs, out: &mut impl Write) -> Result<(), CliError> {

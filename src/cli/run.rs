@@ -9,15 +9,19 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use kube::{Client, Config};
 use telemetry::{TelemetryConfig, TelemetryManager};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::controller::{self, Tools, View, stopped};
+use crate::controller::{self, Tools, View};
 use crate::health::ask::Asker;
+use crate::inject::WEBHOOK;
 use crate::metrics::Metrics;
 use crate::observe::Capabilities;
+use crate::observed::WebhookState;
 use crate::server::{self, ServerError};
 use crate::settings::Settings;
+use crate::shutdown::{stop_signal, stopped};
+use crate::webhook::certificates::Timing;
+use crate::webhook::{Service, ServiceName, Webhook};
 
 /// How long reconciles in hand may take after a signal. With the spans' time it stays below 10 s.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -33,6 +37,13 @@ pub struct RunArgs {
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Address of the webhook, where pods get their sidecar by it.
+    #[arg(long, env = "WEBHOOK_LISTEN", default_value = "0.0.0.0:9443")]
+    webhook_listen: SocketAddr,
+    /// Service by which the API server reaches the webhook, as NAME or NAME:PORT, in the operator's namespace (POD_NAMESPACE). Its
+    /// Secret and its MutatingWebhookConfiguration have the same name.
+    #[arg(long, env = "WEBHOOK_SERVICE", default_value = WEBHOOK)]
+    webhook_service: ServiceName,
     /// OTLP endpoint for the operator's own traces and logs, for example http://collector:4317. Left out: none are sent.
     /// The standard OTEL_* variables go before it.
     #[arg(long)]
@@ -121,15 +132,20 @@ pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunError> {
-    let stop = stop_signal()?;
+    let stop = stop_signal().map_err(RunError::Signals)?;
     let client = Client::try_from(Config::infer().await?)?;
     let metrics = Metrics::new(telemetry.registry())?;
-    let (capabilities, discovery) = Capabilities::start(client.clone()).await;
-    let view = Arc::new(View::new(capabilities.clone(), args.watch_namespace.len().max(1)));
+    let (capabilities, discovery) = Capabilities::start(client.clone(), args.settings.clone()).await;
+    let (webhook_state, webhook_seen) = watch::channel(WebhookState::Starting);
+    let scopes = args.watch_namespace.len().max(1);
+    let view = Arc::new(View::new(capabilities.clone(), webhook_seen.clone(), scopes));
     let server = server::bind(args.listen, Arc::clone(&view), metrics.clone(), stopped(stop.clone())).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "telemetry-operator starts");
     let asker = Asker::new(client.clone(), metrics.clone())?;
-    let tools = Tools { client, settings: args.settings, capabilities, metrics, asker };
+    let webhook =
+        webhook(&args, &client, &view, &metrics).run(capabilities.changes(), webhook_state, stop.clone());
+    let tools =
+        Tools { client, settings: args.settings, capabilities, metrics, asker, webhook: webhook_seen };
     let controller = controller::run(tools, args.watch_namespace, view, stop.clone());
     let drained = async {
         tokio::select! {
@@ -138,27 +154,25 @@ async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunE
         }
     };
     tokio::select! {
-        result = async { tokio::join!(server, drained).0 } => result?,
+        result = async { tokio::join!(server, drained, webhook).0 } => result?,
         () = discovery => {}
     }
     Ok(())
 }
 
-/// A receiver that turns true at SIGTERM or SIGINT.
-fn stop_signal() -> Result<watch::Receiver<bool>, RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in hand"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is in hand"),
-        }
-        sender.send_replace(true);
-        // Dropping the sender would look like a signal to nobody: keep it as long as the process runs.
-        sender.closed().await;
-    });
-    Ok(receiver)
+fn webhook(args: &RunArgs, client: &Client, view: &Arc<View>, metrics: &Metrics) -> Webhook {
+    let ServiceName { name, port } = args.webhook_service.clone();
+    let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
+    let view = Arc::clone(view);
+    Webhook {
+        client: client.clone(),
+        service: Service { name, namespace, port },
+        listen: args.webhook_listen,
+        timing: Timing::default(),
+        profiles: Arc::new(move || view.profiles()),
+        settings: args.settings.clone(),
+        metrics: metrics.clone(),
+    }
 }
 
 async fn after(event: impl Future<Output = ()>, wait: Duration) {
