@@ -64,9 +64,20 @@ impl ControlPlane {
         ControlPlane::start_in(directory, Lifetime::Tied)
     }
 
+    /// The same with the API server of Kubernetes 1.35; the other processes are those of [`ControlPlane::start`].
+    pub fn start_1_35() -> Result<ControlPlane> {
+        let directory = Directory::create("control-plane-1.35")?;
+        ensure(&[Part::KubeApiserver135])?;
+        ControlPlane::start_with(Part::KubeApiserver135, directory, Lifetime::Tied)
+    }
+
     pub(crate) fn start_in(directory: Directory, lifetime: Lifetime<'_>) -> Result<ControlPlane> {
+        ControlPlane::start_with(Part::KubeApiserver, directory, lifetime)
+    }
+
+    fn start_with(api_server: Part, directory: Directory, lifetime: Lifetime<'_>) -> Result<ControlPlane> {
         ensure(&PARTS)?;
-        let files = Files::new(directory)?;
+        let files = Files::new(directory, api_server)?;
         let credentials = Credentials::create(files.directory.path())?;
         let setting = Setting { lifetime, inside: None };
         let (processes, listen, entry) = retry_when_port_taken(|| {
@@ -90,7 +101,7 @@ impl ControlPlane {
         port: u16,
         setting: Setting<'_>,
     ) -> Result<ControlPlane> {
-        let files = Files::new(directory)?;
+        let files = Files::new(directory, Part::KubeApiserver)?;
         let credentials = Credentials::create(files.directory.path())?;
         let entry = Entry { url: format!("https://127.0.0.1:{port}"), name: Some("localhost") };
         let processes = Processes::start(&files, &credentials, &listen, &entry, setting)?;

@@ -8,7 +8,7 @@ mod configuration;
 mod daemons;
 mod requirements;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -176,6 +176,12 @@ impl Node {
     /// Opens a loopback port that leads to an address in the cluster.
     pub fn forward_to(&self, address: SocketAddr) -> Result<Forward> {
         Forward::open(self.machine.inside(), address)
+    }
+
+    /// Opens a loopback port that leads to a port of the loopback interface in a pod: `process` is one of the pod's, as this
+    /// side counts.
+    pub fn forward_into(process: u32, port: u16) -> Result<Forward> {
+        Forward::open(Inside::of(process), (Ipv4Addr::LOCALHOST, port).into())
     }
 
     /// What happens when the machine loses power and comes back: every process and every container ends, and

@@ -48,6 +48,8 @@ pub enum Part {
     PrometheusOperator,
     /// What runs beside such a Prometheus and tells it of changes.
     PrometheusConfigReloader,
+    /// The API server of Kubernetes 1.35, which does not serve mutating admission policies.
+    KubeApiserver135,
 }
 
 /// A Go module of our own that pins one part, or several which agree on their dependencies.
@@ -122,6 +124,8 @@ static JAEGER: Module = Module {
     ..module!("jaeger")
 };
 static KUBERNETES: Module = module!("kubernetes");
+/// Only its API server is built: a store and controllers of a newer version go with it.
+static KUBERNETES_1_35: Module = module!("kubernetes-1.35");
 static PAUSE: Module = module!("pause");
 /// Without the discovery of targets in clouds, which takes two fifths of the time to build.
 static PROMETHEUS: Module = Module {
@@ -140,13 +144,15 @@ const CONTAINERD_FLAGS: &str = "-s -w -X github.com/containerd/containerd/v2/ver
 const JAEGER_FLAGS: &str = "-s -w -X github.com/jaegertracing/jaeger/internal/version.latestVersion=v1.76.0";
 const KUBERNETES_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
                                 -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3";
+const KUBERNETES_1_35_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4 \
+                                     -X k8s.io/client-go/pkg/version.gitVersion=v1.35.4";
 /// Prometheus numbers its module v0.305.0 and its program 3.5.0.
 const PROMETHEUS_FLAGS: &str = "-s -w -X github.com/prometheus/common/version.Version=3.5.0";
 const PROMETHEUS_OPERATOR_FLAGS: &str = "-s -w -X github.com/prometheus/common/version.Version=0.85.0";
 
 impl Part {
     /// Every part; those that others wait for most come first.
-    pub const ALL: [Part; 20] = [
+    pub const ALL: [Part; 21] = [
         Part::Etcd,
         Part::KubeApiserver,
         Part::KubeControllerManager,
@@ -167,12 +173,20 @@ impl Part {
         Part::Pause,
         Part::PrometheusOperator,
         Part::PrometheusConfigReloader,
+        Part::KubeApiserver135,
     ];
 
     fn facts(self) -> Facts {
         match self {
             Part::Etcd => command("etcd", 50, &ETCD, "go.etcd.io/etcd/server/v3", STRIPPED),
             Part::KubeApiserver => kubernetes("kube-apiserver", 390, "k8s.io/kubernetes/cmd/kube-apiserver"),
+            Part::KubeApiserver135 => command(
+                "kube-apiserver-1.35",
+                140,
+                &KUBERNETES_1_35,
+                "k8s.io/kubernetes/cmd/kube-apiserver",
+                KUBERNETES_1_35_FLAGS,
+            ),
             Part::KubeControllerManager => {
                 kubernetes("kube-controller-manager", 100, "k8s.io/kubernetes/cmd/kube-controller-manager")
             }

@@ -20,6 +20,9 @@ pub const BACK_ENDS: [Part; 3] = [Part::Collector, Part::Jaeger, Part::Prometheu
 /// The operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "telemetry-system";
 
+/// The image of [`Part::Collector`].
+const COLLECTOR_IMAGE: &str = "localhost/collector:testbed";
+
 /// A node on which the operator runs.
 pub struct Stack {
     node: Node,
@@ -45,22 +48,31 @@ impl Stack {
         let node = Node::start()?;
         node.load(&images)?;
         let stack = Stack { node, repository: repository.to_owned() };
+        stack.install_injection(programs)?;
         stack.install_operator(environment)?;
         Ok(stack)
     }
 
-    fn install_operator(&self, environment: &[(&str, &str)]) -> Result<()> {
+    /// The CRD, and the policy by which the API server itself injects sidecars with the testbed's image. It works from now on,
+    /// with or without an operator.
+    fn install_injection(&self, programs: &Path) -> Result<()> {
         self.apply_file(None, "crds/telemetryprofile.yaml")?;
         self.kubectl(
             "wait --for=condition=Established crd/telemetryprofiles.telemetry-operator.dev --timeout=60s",
         )?;
+        let mut policy = Command::new(programs.join("telemetry-operator"));
+        policy.args(["policy", "--collector-image", COLLECTOR_IMAGE]);
+        self.apply(None, &output(&mut policy)?).context("the injection policy")
+    }
+
+    fn install_operator(&self, environment: &[(&str, &str)]) -> Result<()> {
         self.apply_file(None, "deploy/rbac.yaml")?;
         self.restrict(OPERATOR_NAMESPACE)?;
         self.apply_file(None, "deploy/operator.yaml")?;
         let deployment = format!("-n {OPERATOR_NAMESPACE} deployment/telemetry-operator");
         self.kubectl(&format!("set image {deployment} operator=localhost/telemetry-operator:testbed"))?;
         let mut variables = format!(
-            "set env {deployment} COLLECTOR_IMAGE=localhost/collector:testbed \
+            "set env {deployment} COLLECTOR_IMAGE={COLLECTOR_IMAGE} \
              JAEGER_IMAGE=localhost/jaeger:testbed PROMETHEUS_IMAGE=localhost/prometheus:testbed"
         );
         for (name, value) in environment {

@@ -21,7 +21,7 @@ pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
-const CONTROLLERS: &str = "clusterrole-aggregation-controller,deployment-controller,disruption-controller,\
+const CONTROLLERS: &str = "clusterrole-aggregation-controller,daemonset-controller,deployment-controller,disruption-controller,\
     endpointslice-controller,garbage-collector-controller,namespace-controller,\
     persistentvolumeclaim-protection-controller,replicaset-controller,resourcequota-controller,\
     root-ca-certificate-publisher-controller,serviceaccount-controller,serviceaccount-token-controller,\
@@ -34,6 +34,8 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
 /// Everything about a control plane that is known before it runs.
 pub(crate) struct Files {
     pub(crate) directory: Directory,
+    /// The program that is the API server.
+    api_server: Part,
     pub(crate) kubectl: PathBuf,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) authority: PathBuf,
@@ -41,9 +43,10 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(directory: Directory) -> Result<Files> {
+    pub(super) fn new(directory: Directory, api_server: Part) -> Result<Files> {
         let at = |name: &str| directory.path().join(name);
         Ok(Files {
+            api_server,
             kubectl: path(Part::Kubectl)?,
             kubeconfig: at("kubeconfig"),
             authority: at("certificates/apiserver.crt"),
@@ -101,7 +104,7 @@ impl Files {
         let policy = self.at("audit-policy.json");
         fs::write(&policy, AUDIT_POLICY)?;
         let mut command = command(
-            Part::KubeApiserver,
+            self.api_server,
             &[
                 ("--etcd-servers", &listen.etcd_url()),
                 ("--advertise-address", &listen.address),

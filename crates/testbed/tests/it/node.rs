@@ -10,7 +10,7 @@ use testbed::{Directory, Image, Node, Part, http_get, output, wait_until};
 
 use crate::{DEADLINE, HELD, hold, processes_of};
 
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 3;
 
 /// What belongs to one node, so that others on this machine do not count.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! progress on standard error. Everything that is shown is an answer of the cluster, of Jaeger or of Prometheus.
 //!
 //! - `profiles`: the two profiles and their applications; what became of them
+//! - `sidecar`: the collector in the application's pod
 //! - `traces`: an export's and a reconcile's trace, and their log lines
 //! - `metrics`: what Prometheus knows
 //! - `incident`: an outage, the burn rate, the alert
@@ -16,6 +17,7 @@ mod metrics;
 mod picture;
 mod profiles;
 mod show;
+mod sidecar;
 mod traces;
 
 use std::env::current_exe;
@@ -68,18 +70,19 @@ fn run(arguments: &Arguments) -> Result<()> {
     progress.say("building what is missing, then starting a node with the operator on it");
     let stack = Stack::start(&arguments.repository, programs, &OPERATOR_ENVIRONMENT)?;
 
-    progress.say(
-        "applying the operator's own profile, and starting the exporter and the service that it reads from",
-    );
+    progress.say("applying the operator's own profile");
     profiles::apply(&stack, &OPERATOR)?;
-    stack.namespace(EXPORTER.namespace)?;
-    stack.apply_file(Some(EXPORTER.namespace), "examples/exporter/kubernetes.yaml")?;
     stack.wait_until_ready(OPERATOR.namespace, OPERATOR.name)?;
-    progress.say("the operator watches itself; applying the exporter's profile");
+    progress.say(
+        "the operator watches itself; applying the exporter's profile, then starting the exporter and the service that it reads from",
+    );
+    stack.namespace(EXPORTER.namespace)?;
     profiles::apply(&stack, &EXPORTER)?;
+    stack.apply_file(Some(EXPORTER.namespace), "examples/exporter/kubernetes.yaml")?;
     stack.wait_until_ready(EXPORTER.namespace, EXPORTER.name)?;
     progress.say("it is Ready");
     profiles::show(&stack)?;
+    sidecar::show(&stack, programs)?;
 
     progress.say("waiting for the trace of the reconcile that has made all this");
     traces::show_reconcile(&stack)?;

@@ -14,14 +14,14 @@ pub fn show(stack: &Stack) -> Result<()> {
     let simulator = pod(stack, EXPORTER.namespace, "app.kubernetes.io/name=trakt-sim")?;
     println!("  {}:8090", text(&simulator));
     println!("    ▲ HTTP with traceparent");
-    show_stack(stack, &EXPORTER, 8081)?;
+    show_stack(stack, &EXPORTER, 8081, "OTLP :4317, from its sidecar")?;
     println!("\nnamespace {}\n", OPERATOR.namespace);
     println!("  API server");
     println!("    ▲ watches profiles, applies their children");
-    show_stack(stack, &OPERATOR, 8080)
+    show_stack(stack, &OPERATOR, 8080, "OTLP :4317")
 }
 
-fn show_stack(stack: &Stack, profile: &Profile, metrics: u16) -> Result<()> {
+fn show_stack(stack: &Stack, profile: &Profile, metrics: u16, spans: &str) -> Result<()> {
     let part = |component: &str, port: &str| {
         let labels =
             format!("app.kubernetes.io/instance={},app.kubernetes.io/component={component}", profile.name);
@@ -37,7 +37,7 @@ fn show_stack(stack: &Stack, profile: &Profile, metrics: u16) -> Result<()> {
     };
     let beside = |text: &str| println!("{text:<width$}                     │");
     across(&application, "◀", &format!("─ scrape :{metrics} ─────┐"));
-    beside("    │ OTLP :4317");
+    beside(&format!("    │ {spans}"));
     beside("    ▼");
     across(&collector, "◀", "─ scrape :8889 ─────┤");
     beside("    │ OTLP :4317");
@@ -52,8 +52,8 @@ fn text((name, address): &(String, String)) -> String {
     format!("{name}  {address}")
 }
 
-/// The pod of a profile's application.
-fn application(stack: &Stack, profile: &Profile) -> Result<(String, String)> {
+/// The pod of a profile's application: name and address.
+pub fn application(stack: &Stack, profile: &Profile) -> Result<(String, String)> {
     pod(
         stack,
         profile.namespace,

@@ -63,14 +63,20 @@ fn show_hops(stack: &Stack, trace: &[Span]) -> Result<()> {
     let mut parents = books["latest"].as_array().into_iter().flatten().map(|request| &request["traceparent"]);
     let example = parents.find_map(|parent| parent.as_str().filter(|text| text.contains(id(trace))));
     let root = trace.iter().find(|span| span.parent.is_none()).context("the trace has no root")?;
-    let written = ["service.version", "deployment.environment.name"]
-        .map(|key| format!("{key}={}", root.resource.get(key).map_or("", String::as_str)));
+    let of_resource = |keys: [&str; 2]| {
+        keys.map(|key| format!("{key}={}", root.resource.get(key).map_or("", String::as_str))).join(" ")
+    };
+    let injected = of_resource(["k8s.deployment.name", "k8s.container.name"]);
+    let written = of_resource(["service.version", "deployment.environment.name"]);
     println!();
     println!(
         "exporter to Trakt      a request arrived with traceparent {}",
         example.unwrap_or("(forgotten)")
     );
-    println!("exporter to collector  which has written what the profile says: {}", written.join(" "));
+    println!(
+        "exporter to sidecar    by the variables that came with it, which tell where it runs: {injected}"
+    );
+    println!("sidecar to collector   which has written what the profile says: {written}");
     println!("collector to Jaeger    which has given back the {} spans above", trace.len());
     Ok(())
 }
