@@ -35,8 +35,9 @@ $(DENY)/bin/cargo-deny:
 	@echo "installing cargo-deny 0.20.2, once (four minutes on two cores)"
 	$(CARGO) install cargo-deny --version 0.20.2 --locked --quiet --root $(DENY)
 
-bench: ## Measure what an operation of the telemetry library costs
+bench: ## Measure what an operation of the telemetry library costs, and an injection a pod's creation
 	$(CARGO) bench --locked --package telemetry
+	$(CARGO) bench --locked --package telemetry-operator --bench admission
 
 generate: ## Write the files that are made from the code: CRD, RBAC, reference
 	UPDATE=1 $(CARGO) test --locked --test it -- generated_files

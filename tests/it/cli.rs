@@ -48,7 +48,7 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-fn documents(text: &str) -> Vec<Value> {
+pub fn documents(text: &str) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(text)
         .map(|document| serde::Deserialize::deserialize(document).expect("a document"))
         .collect()
@@ -288,7 +288,7 @@ fn the_other_commands_print_what_they_promise() {
     assert_eq!(succeed(&["version"], None), format!("telemetry-operator {}\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         let script = succeed(&["completion", shell], None);
-        for command in ["run", "render", "validate", "import"] {
+        for command in ["run", "render", "validate", "import", "inject", "uninject", "explain"] {
             assert!(script.contains(command), "{shell}: {command} is not completed");
         }
     }
@@ -302,7 +302,18 @@ fn the_other_commands_print_what_they_promise() {
         check
     });
     let help = succeed(&["--help"], None);
-    for command in ["run", "crd", "render", "validate", "import", "version", "completion"] {
+    for command in [
+        "run",
+        "crd",
+        "render",
+        "validate",
+        "import",
+        "inject",
+        "uninject",
+        "explain",
+        "version",
+        "completion",
+    ] {
         assert!(help.contains(command), "{help}");
     }
 }

@@ -3,6 +3,7 @@
 //! and opens no port beyond those of its Service and its health.
 
 mod running;
+mod sidecar;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_yaml::Value;
 use telemetry_operator::kinds::ChildKind;
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan;
 use telemetry_operator::plan::components::{self, Class};
 use telemetry_operator::plan::pipeline::{SPAN_METRICS_CALLS, SPAN_METRICS_DURATION};

@@ -1,6 +1,8 @@
 //! What the tests on a real API server share: one control plane for the whole run, a namespace for each test, the
 //! operator as a process under its own restricted account, and waiting for conditions with a deadline.
 
+mod operator;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, Config, ResourceExt};
+pub use operator::Operator;
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
 use telemetry_operator::observe::is_not_found;
 use telemetry_operator::profile::TelemetryProfile;
-use testbed::{ControlPlane, Daemon, Readiness, free_ports, http_get};
+use testbed::ControlPlane;
 
 /// Generous: two cores run a whole control plane and several tests at once.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -38,10 +41,29 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(Cluster::start)
 }
 
+/// The control plane of Kubernetes 1.35 that tests share, as [`shared`] is.
+pub fn shared_1_35() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start_1_35)
+}
+
 impl Cluster {
     /// A control plane of one's own, for tests that change it.
     pub fn start() -> Self {
-        let plane = ControlPlane::start().expect("a control plane");
+        Self::start_with(true)
+    }
+
+    /// A control plane with or without the policy that injects sidecars.
+    pub fn start_with(policy: bool) -> Self {
+        Self::with(ControlPlane::start().expect("a control plane"), policy)
+    }
+
+    /// A control plane whose API server has no policy that could inject: Kubernetes 1.35.
+    pub fn start_1_35() -> Self {
+        Self::with(ControlPlane::start_1_35().expect("a control plane"), false)
+    }
+
+    fn with(plane: ControlPlane, policy: bool) -> Self {
         plane.apply(&repository_file("crds/telemetryprofile.yaml")).expect("the CRD is accepted");
         plane.apply(&repository_file("deploy/rbac.yaml")).expect("the RBAC manifest is accepted");
         output(plane.kubectl([
@@ -50,6 +72,9 @@ impl Cluster {
             "crd/telemetryprofiles.telemetry-operator.dev",
             "--timeout=60s",
         ]));
+        if policy {
+            plane.apply(&repository_file("deploy/injection-policy.yaml")).expect("the policy is accepted");
+        }
         let operator_kubeconfig = plane
             .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT)
             .expect("a kubeconfig for the operator");
@@ -111,6 +136,17 @@ impl Cluster {
             .collect()
     }
 
+    /// What the operator's account was not allowed to do, from the API server's audit log.
+    pub fn operator_denials(&self) -> Vec<String> {
+        let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
+        let log = std::fs::read_to_string(self.plane.audit_log()).expect("the audit log");
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let denied = events.filter(|event| {
+            event["user"]["username"] == user.as_str() && event["responseStatus"]["code"] == 403
+        });
+        denied.map(|event| format!("{} {}", event["verb"], event["requestURI"])).collect()
+    }
+
     /// Waits until the operator has written nothing in these namespaces for three seconds.
     pub async fn quiet(&self, namespaces: &[&str]) {
         let mut seen = (usize::MAX, Instant::now());
@@ -123,54 +159,6 @@ impl Cluster {
             async move { if quiet { Ok(()) } else { Err(format!("{writes} writes so far")) } }
         })
         .await;
-    }
-}
-
-/// A running operator.
-pub struct Operator {
-    pub daemon: Daemon,
-    pub url: String,
-}
-
-impl Operator {
-    pub fn start(
-        cluster: &Cluster,
-        namespaces: &[&str],
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        ready: bool,
-    ) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let [port] = free_ports().expect("a port");
-        let url = format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_telemetry-operator"));
-        command.arg("run").arg("--listen").arg(format!("127.0.0.1:{port}"));
-        for namespace in namespaces {
-            command.arg("--watch-namespace").arg(namespace);
-        }
-        command.args(arguments).env("KUBECONFIG", &cluster.operator_kubeconfig);
-        command.envs(environment.iter().copied());
-        let log =
-            cluster.plane.directory().join(format!("operator-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let readiness = if ready {
-            Readiness::Http { url: format!("{url}/readyz"), deadline: DEADLINE }
-        } else {
-            Readiness::Spawned
-        };
-        let daemon =
-            Daemon::start("telemetry-operator", command, &log, readiness).expect("the operator starts");
-        Self { daemon, url }
-    }
-
-    /// Body of a page of the operator.
-    pub fn page(&self, path: &str) -> (u16, String) {
-        http_get(&format!("{}{path}", self.url)).expect("the operator answers")
-    }
-
-    /// Every log line so far, parsed.
-    pub fn log_lines(&self) -> Vec<Value> {
-        let log = std::fs::read_to_string(self.daemon.log()).expect("the log");
-        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan::{Child, dashboard};
 use telemetry_operator::profile::{TelemetryProfile, TelemetryProfileSpec};
 use telemetry_operator::settings::Settings;

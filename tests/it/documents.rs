@@ -4,6 +4,7 @@ use telemetry::{TelemetryConfig, TelemetryManager};
 use telemetry_operator::apply::{Applied, AppliedChild, Verb};
 use telemetry_operator::kinds::ChildKind;
 use telemetry_operator::metrics::{Metrics, ReconcileResult};
+use telemetry_operator::rollout::Tried;
 use telemetry_operator::status::conditions::{ConditionType, Reason};
 
 use crate::common::repository_file;
@@ -38,6 +39,8 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
     metrics.failed("ListFailed");
     metrics.watch_failed("Service");
     metrics.asked_prometheus(true);
+    metrics.restarted(Tried::Restarted);
+    metrics.webhook_request("injected");
     let child = AppliedChild {
         kind: ChildKind::Service,
         name: "trakt-collector".to_owned(),
@@ -45,7 +48,7 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
         live: serde_json::Value::Null,
     };
     metrics.applied(&Applied { children: vec![child], ..Applied::default() });
-    let text = metrics.render(&[("Ready".to_owned(), "true")]).expect("text");
+    let text = metrics.render(&[("Ready".to_owned(), "true")], &[("injected", 1)]).expect("text");
     let mut emitted: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan;
 use telemetry_operator::plan::pipeline;
 use telemetry_operator::profile::TelemetryProfile;

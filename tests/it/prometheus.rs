@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan::{self, Child};
 use telemetry_operator::profile::TelemetryProfile;
 use telemetry_operator::settings::Settings;

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan;
 use telemetry_operator::profile::TelemetryProfile;
 use telemetry_operator::promql::Selector;

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::{Forward, Span, http, http_get, prometheus, spans_of_service};
 
 use crate::common::{EXPORTER, STACK, Site};
+use crate::exports::{ONCE, send_once};
 
 /// More traces than a test makes, fewer than the smallest Jaeger keeps.
 const TRACES: u32 = 1000;
@@ -18,9 +19,6 @@ const TRACES: u32 = 1000;
 const PACE: Duration = Duration::from_millis(200);
 /// Between two spans that are sent once, all of one trace.
 const FAST: Duration = Duration::from_millis(20);
-
-/// The name of spans that do not come from the exporter.
-const ONCE: &str = "sent once";
 
 /// Does something again and again; the last time begins when the edit is over. How often it was done.
 fn repeat(over: &AtomicBool, pace: Duration, work: impl Fn(usize)) -> usize {
@@ -35,18 +33,8 @@ fn repeat(over: &AtomicBool, pace: Duration, work: impl Fn(usize)) -> usize {
     unreachable!("numbers do not end")
 }
 
-/// Sends a span over a new connection. The collector must take it.
-fn send_once(otlp: &Forward, number: usize) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
-    let span = json!({"traceId": format!("{:032x}", 1), "spanId": format!("{number:016x}"), "name": ONCE,
-        "startTimeUnixNano": now, "endTimeUnixNano": now});
-    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
-    let (status, answer) = http("POST", &format!("{}/v1/traces", otlp.url()), &body.to_string()).unwrap();
-    assert_eq!(status, 200, "{answer}");
-}
-
 /// Ends the traffic when it is dropped, also by a failed check.
-struct End<'a>(&'a AtomicBool);
+pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
@@ -141,7 +129,7 @@ impl<'a> Ledger<'a> {
         let (exports, sent) = thread::scope(|scope| {
             let end = End(&over);
             let exports = scope.spawn(|| repeat(&over, PACE, |_| self.export()));
-            let sent = scope.spawn(|| repeat(&over, FAST, |number| send_once(&otlp, number)));
+            let sent = scope.spawn(|| repeat(&over, FAST, |number| send_once(&otlp, number).unwrap()));
             self.edit(spec);
             drop(end);
             (exports.join().unwrap(), sent.join().unwrap())
@@ -192,7 +180,9 @@ fn counts_agree_under_an_edit_and_with_sampling() {
 fn sampled(ledger: &Ledger<'_>, exports: usize) {
     let before = ledger.asked().len();
     ledger.edit(&json!({"traces": {"sampling": {"ratio": "0.1"}}}));
-    ledger.site.ready(EXPORTER);
+    ledger.site.condition(EXPORTER, "CollectorReady", "True", "");
+    // The version before this edit is in the pod's variables.
+    ledger.site.condition(EXPORTER, "SidecarInjected", "False", "PodsOutdated");
     let more = 60;
     (0..more).for_each(|_| ledger.export());
     ledger.await_exports(exports + more);

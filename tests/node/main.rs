@@ -13,4 +13,5 @@ mod policies;
 mod profiles;
 mod programs;
 mod restart;
+mod sidecar;
 mod smoke;

@@ -22,6 +22,7 @@ fn everything() -> Value {
             "traces": {"jaeger": {"storageClassName": "local"}},
             "metrics": {"interval": "5s"},
             "collector": collector,
+            "sidecar": {"image": "localhost/collector:testbed"},
             "jaeger": jaeger,
         }),
     );

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
-use telemetry_operator::observe::Observed;
+use telemetry_operator::observed::Observed;
 use telemetry_operator::plan;
 use testbed::{Directory, wait_until};
 
