@@ -17,10 +17,12 @@ mod tree;
 use json_patch::Patch;
 use serde_json::{Value, json};
 
+pub use facts::deployment;
 pub use remove::remove;
 use rules::Rule;
+pub use rules::{decide, meets, wanted};
 
-use crate::plan::{short_hash, sidecar};
+use crate::plan::short_hash;
 use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
 
@@ -42,7 +44,6 @@ pub const INJECT_LABEL: &str = "telemetry-operator.dev/inject";
 pub struct Injector {
     profile: TelemetryProfile,
     settings: Settings,
-    version: String,
 }
 
 /// Whether a pod that is about to be made gets the sidecar.
@@ -86,7 +87,7 @@ impl Injector {
     /// The injection of this profile.
     #[must_use]
     pub fn new(profile: &TelemetryProfile, settings: &Settings) -> Self {
-        Self { profile: profile.clone(), settings: settings.clone(), version: sidecar::version() }
+        Self { profile: profile.clone(), settings: settings.clone() }
     }
 
     /// The profile's name.
@@ -98,7 +99,7 @@ impl Injector {
     /// True when the profile wants a sidecar.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        rules::wanted(&self.profile)
+        wanted(&self.profile)
     }
 
     /// True when the profile selects pods with these labels (an object, or null) and wants a sidecar in them.
@@ -110,14 +111,14 @@ impl Injector {
     /// What becomes of this pod when it is created.
     #[must_use]
     pub fn decide(&self, pod: &Value) -> Decision {
-        rules::decide(&self.profile, pod)
+        decide(&self.profile, pod)
     }
 
     /// The JSON patch (RFC 6902) that injects the sidecar; empty unless [`Injector::decide`] says so.
     #[must_use]
     pub fn patch(&self, pod: &Value) -> Patch {
         match self.decide(pod) {
-            Decision::Inject => patch::patch(&self.profile, &self.settings, &self.version, pod),
+            Decision::Inject => patch::patch(&self.profile, &self.settings, pod),
             _ => Patch(Vec::new()),
         }
     }
@@ -163,7 +164,7 @@ impl Injector {
         }
         let mut present = pod.clone();
         remove(&mut present);
-        let patch = patch::patch(&self.profile, &self.settings, &self.version, &present);
+        let patch = patch::patch(&self.profile, &self.settings, &present);
         if json_patch::patch(&mut present, &patch).is_err() {
             return Some("the sidecar cannot be put into it".to_owned());
         }
@@ -175,7 +176,7 @@ impl Injector {
     pub fn fingerprint(&self) -> String {
         // A pod of each kind of owner that makes a difference is not needed: what differs between them is not the profile's.
         let pod = json!({"metadata": {}, "spec": {"containers": [{"name": "application"}]}});
-        let patch = patch::patch(&self.profile, &self.settings, &self.version, &pod);
+        let patch = patch::patch(&self.profile, &self.settings, &pod);
         let selector = format!("{:?}", self.profile.spec.selector);
         short_hash(format!("{}{selector}{patch}", self.is_wanted()).as_bytes())
     }

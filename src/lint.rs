@@ -5,9 +5,7 @@
 //! can plan; docs/validation.md explains every code.
 
 mod code;
-
 mod rules;
-
 mod schema;
 mod suggest;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::inject::{self, Decision, INJECT_LABEL, Injector, Refusal, SIDECAR_LABEL, State};
 use crate::lint::{self, Finding, Located};
-use crate::manifest::document::{Document, SyntaxError};
+use crate::manifest::document::{self, Document, SyntaxError};
 use crate::manifest::stream::{self, Piece, WriteError};
 use crate::manifest::template::{self, PodPlace};
 use crate::observed::Observed;
@@ -183,12 +183,10 @@ fn edit(
 
 /// The objects of a `List`, as `kubectl get -o yaml` prints it, or this one.
 fn objects(value: &mut Value) -> &mut [Value] {
-    let is_list =
-        value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && value["items"].is_array();
-    if !is_list {
+    if document::items(value).is_none() {
         return std::slice::from_mut(value);
     }
-    value["items"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default()
+    document::items(value).map(Vec::as_mut_slice).unwrap_or_default()
 }
 
 fn reference(object: &Value) -> String {

@@ -14,7 +14,8 @@ use crate::profile::{GROUP, PLURAL};
 pub const OPERATOR_ROLE: &str = "telemetry-operator";
 
 /// What the operator may do: keep children of the table's kinds, read profiles and write their status, write events.
-/// No Secret, no wildcard. What it tells the API server of its webhook is one object, by name. The one role that it may hand on, by name, is [`prometheus_role`].
+/// No Secret, no wildcard. What it tells the API server of its webhook is one object, by name. The one role that it may hand
+/// on, by name, is [`prometheus_role`].
 #[must_use]
 pub fn operator_role() -> ClusterRole {
     let mut rules = vec![
@@ -32,7 +33,7 @@ pub fn operator_role() -> ClusterRole {
         named_rule(
             "admissionregistration.k8s.io",
             &["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"],
-            "get",
+            &["get"],
             policy::NAME,
         ),
         // Which Prometheus selects the profiles' monitors and rules, by the labels of their namespace where it asks for some.
@@ -49,23 +50,19 @@ pub fn operator_role() -> ClusterRole {
         // Server-side apply is a patch; it needs create where the object does not exist yet.
         rules.push(rule(&[group], &plurals, &["get", "list", "watch", "create", "patch", "delete"]));
     }
-    rules.push(named_rule("rbac.authorization.k8s.io", &["clusterroles"], "bind", PROMETHEUS_ROLE));
+    rules.push(named_rule("rbac.authorization.k8s.io", &["clusterroles"], &["bind"], PROMETHEUS_ROLE));
     // It comes from deploy/webhook.yaml: the operator may make no other.
-    let mut tell =
-        rule(&["admissionregistration.k8s.io"], &["mutatingwebhookconfigurations"], &["get", "patch"]);
-    tell.resource_names = Some(vec![WEBHOOK.to_owned()]);
-    rules.push(tell);
+    let configurations = &["mutatingwebhookconfigurations"];
+    rules.push(named_rule("admissionregistration.k8s.io", configurations, &["get", "patch"], WEBHOOK));
     role(OPERATOR_ROLE, rules)
 }
 
 /// What the operator may do in its own namespace: keep the webhook's certificates in one Secret.
 #[must_use]
 pub fn webhook_role() -> Role {
-    let mut keep = rule(&[""], &["secrets"], &["get", "update"]);
-    keep.resource_names = Some(vec![WEBHOOK.to_owned()]);
     Role {
         metadata: ObjectMeta { name: Some(WEBHOOK.to_owned()), ..ObjectMeta::default() },
-        rules: Some(vec![keep]),
+        rules: Some(vec![named_rule("", &["secrets"], &["get", "update"], WEBHOOK)]),
     }
 }
 
@@ -84,8 +81,8 @@ fn role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
 }
 
 /// A right on objects of one name.
-fn named_rule(group: &str, resources: &[&str], verb: &str, name: &str) -> PolicyRule {
-    PolicyRule { resource_names: Some(vec![name.to_owned()]), ..rule(&[group], resources, &[verb]) }
+fn named_rule(group: &str, resources: &[&str], verbs: &[&str], name: &str) -> PolicyRule {
+    PolicyRule { resource_names: Some(vec![name.to_owned()]), ..rule(&[group], resources, verbs) }
 }
 
 fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {

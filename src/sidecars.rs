@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::inject::{Injector, Refusal, SIDECAR_LABEL, State};
-use crate::profile::{LabelSelector, SelectorOperator, TelemetryProfile};
+use crate::plan::scrape::selector_text;
+use crate::profile::TelemetryProfile;
+use crate::validate::label_selector;
 
 /// Annotation of a template that was restarted, on its pods, too; the one of `kubectl rollout restart`.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -210,24 +212,8 @@ impl About {
     pub fn of(profile: &TelemetryProfile, injector: &Injector) -> Self {
         let fingerprint =
             if profile.spec.sidecar.enabled { injector.fingerprint() } else { "none".to_owned() };
-        Self { selector: selector_text(&profile.spec.selector), fingerprint }
+        Self { selector: selector_text(&label_selector(&profile.spec.selector)), fingerprint }
     }
-}
-
-/// A profile's selector as the API server's `labelSelector` parameter.
-fn selector_text(selector: &LabelSelector) -> String {
-    let labels = selector.match_labels.iter().map(|(key, value)| format!("{key}={}", value.0));
-    let expressions = selector.match_expressions.iter().map(|requirement| {
-        let key = &requirement.key;
-        let values = || requirement.values.iter().map(|value| value.0.as_str()).collect::<Vec<_>>().join(",");
-        match requirement.operator {
-            SelectorOperator::In => format!("{key} in ({})", values()),
-            SelectorOperator::NotIn => format!("{key} notin ({})", values()),
-            SelectorOperator::Exists => key.clone(),
-            SelectorOperator::DoesNotExist => format!("!{key}"),
-        }
-    });
-    labels.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
 /// True for a pod that still runs or will: not ended and not going.

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 pub(crate) use problem::is_label_key;
 pub use problem::{Code, Problem, ProfileError};
 pub use validated::*;
-pub use workloads::{SIDECAR as SIDECAR_DEFAULTS, fill};
+pub use workloads::{SIDECAR as SIDECAR_DEFAULTS, sidecar_amounts};
 
 use crate::kinds::{ChildKind, MANAGED_BY, MANAGED_BY_LABEL};
 use crate::observed::Observed;
@@ -23,6 +23,7 @@ use crate::profile::{
     self, DashboardDelivery, LabelValue, PrometheusMode, SamplingPoint, StorageKind, TelemetryProfile,
     TelemetryProfileSpec, TraceProtocol,
 };
+use crate::quantity;
 use crate::settings::Settings;
 use problem::Problems;
 
@@ -70,7 +71,7 @@ pub fn validate(
         &workloads::PROMETHEUS,
         &mut problems,
     );
-    let sidecar_memory_limit = workloads::sidecar_memory(&spec.sidecar);
+    let [_, (_, sidecar_memory)] = sidecar_amounts(&spec.sidecar);
     let badger = traces
         .as_ref()
         .is_some_and(|traces| matches!(traces.back_end, TraceBackEnd::Jaeger(JaegerStorage::Badger { .. })));
@@ -116,8 +117,8 @@ pub fn validate(
         jaeger,
         prometheus,
         sidecar: spec.sidecar.enabled,
-        sidecar_image: sidecar_image(spec, &collector),
-        sidecar_memory_limit,
+        sidecar_image: sidecar_image(spec, settings),
+        sidecar_memory_limit: quantity::bytes(&sidecar_memory).unwrap_or_default(),
         collector,
         prometheus_url,
         name,
@@ -133,17 +134,24 @@ fn selector(spec: &TelemetryProfileSpec, problems: &mut Problems) -> meta::Label
         operator: "NotIn".to_owned(),
         values: Some(vec![MANAGED_BY.to_owned()]),
     };
-    let expressions =
-        spec.selector.match_expressions.iter().map(|requirement| meta::LabelSelectorRequirement {
-            key: requirement.key.clone(),
-            operator: requirement.operator.as_str().to_owned(),
-            values: (!requirement.values.is_empty())
-                .then(|| requirement.values.iter().map(|value| value.0.clone()).collect()),
-        });
+    let mut selector = label_selector(&spec.selector);
+    selector.match_expressions.get_or_insert_default().push(not_ours);
+    selector
+}
+
+/// A profile's selector as Kubernetes has it.
+#[must_use]
+pub fn label_selector(selector: &profile::LabelSelector) -> meta::LabelSelector {
+    let expressions = selector.match_expressions.iter().map(|requirement| meta::LabelSelectorRequirement {
+        key: requirement.key.clone(),
+        operator: requirement.operator.as_str().to_owned(),
+        values: (!requirement.values.is_empty())
+            .then(|| requirement.values.iter().map(|value| value.0.clone()).collect()),
+    });
+    let expressions: Vec<_> = expressions.collect();
     meta::LabelSelector {
-        match_labels: (!spec.selector.match_labels.is_empty())
-            .then(|| label_values(&spec.selector.match_labels)),
-        match_expressions: Some(expressions.chain(std::iter::once(not_ours)).collect()),
+        match_labels: (!selector.match_labels.is_empty()).then(|| label_values(&selector.match_labels)),
+        match_expressions: (!expressions.is_empty()).then_some(expressions),
     }
 }
 
@@ -258,8 +266,11 @@ fn dashboards(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Dashbo
     })
 }
 
-fn sidecar_image(spec: &TelemetryProfileSpec, collector: &Workload) -> String {
-    spec.sidecar.image.as_ref().map_or_else(|| collector.image.clone(), |image| image.0.clone())
+/// The sidecar's image: its own, else the collector's, else the operator's default.
+#[must_use]
+pub fn sidecar_image(spec: &TelemetryProfileSpec, settings: &Settings) -> String {
+    let given = spec.sidecar.image.as_ref().or(spec.collector.workload.image.as_ref());
+    given.map_or_else(|| settings.collector_image.clone(), |image| image.0.clone())
 }
 
 fn scale(spec: &TelemetryProfileSpec) -> Scale {

@@ -33,8 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::observed::Observed;
-use crate::observed::{Way, WebhookState};
+use crate::observed::{Observed, Way, WebhookState};
 use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
 use crate::shutdown::stopped;
@@ -273,7 +272,7 @@ impl Work {
             WebhookError::Missing(format!("the MutatingWebhookConfiguration {name} is not there"))
         })?;
         let Some(profiles) = (webhook.profiles)() else { return Ok(None) };
-        let entries = self.registration.entries(&profiles, &webhook.settings, &certificates.bundle());
+        let entries = self.registration.entries(&profiles, &certificates.bundle());
         self.registration.write(&live, entries).await?;
         Ok(Some(fingerprint(&profiles)))
     }

@@ -104,7 +104,7 @@ async fn patch<K: Resource<DynamicType = ()>>(
     }
 }
 
-/// One event for each transition that a user must hear of. An event that cannot be written is not worth a retry.
+/// One event for each transition that a user must hear of.
 async fn events<K: Resource<DynamicType = ()>>(
     context: &Context,
     object: &K,
@@ -128,9 +128,7 @@ async fn events<K: Resource<DynamicType = ()>>(
             note: Some(note(&condition.message)),
             secondary: None,
         };
-        if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(%error, reason = condition.reason, "an event could not be written");
-        }
+        publish(context, object, &event).await;
     }
 }
 
@@ -179,7 +177,12 @@ pub(super) async fn restart(
             ..ObjectReference::default()
         }),
     };
-    if let Err(error) = context.recorder.publish(&event, &profile.object_ref(&())).await {
+    publish(context, profile, &event).await;
+}
+
+/// An event that cannot be written is not worth a retry.
+async fn publish<K: Resource<DynamicType = ()>>(context: &Context, object: &K, event: &Event) {
+    if let Err(error) = context.recorder.publish(event, &object.object_ref(&())).await {
         tracing::warn!(%error, reason = event.reason, "an event could not be written");
     }
 }

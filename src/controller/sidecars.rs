@@ -214,11 +214,7 @@ async fn webhook(context: &Context, profiles: &Store<StoredProfile>, due: &Unbou
     let mut states = context.webhook.clone();
     // The sender goes only with the process.
     while states.changed().await.is_ok() {
-        for profile in profiles.state() {
-            let reference = ProfileRef::from_obj(profile.as_ref());
-            context.memory.note_trigger(&reference, "webhook".to_owned());
-            let _ = due.unbounded_send(reference);
-        }
+        watches::all_due(context, profiles, due, "webhook");
     }
     std::future::pending().await
 }

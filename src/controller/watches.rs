@@ -47,12 +47,22 @@ pub(super) async fn run(
         }
         let same_kinds = changes.borrow().served == observed.served;
         let trigger = if same_kinds { "injection" } else { "served kinds" };
-        for profile in profiles.state() {
-            let reference = ProfileRef::from_obj(profile.as_ref());
-            context.memory.note_trigger(&reference, trigger.to_owned());
-            // The receiver lives as long as the controller.
-            let _ = due.unbounded_send(reference);
-        }
+        all_due(&context, &profiles, &due, trigger);
+    }
+}
+
+/// Makes every profile due.
+pub(super) fn all_due(
+    context: &Context,
+    profiles: &Store<StoredProfile>,
+    due: &UnboundedSender<ProfileRef>,
+    trigger: &str,
+) {
+    for profile in profiles.state() {
+        let reference = ProfileRef::from_obj(profile.as_ref());
+        context.memory.note_trigger(&reference, trigger.to_owned());
+        // The receiver lives as long as the controller.
+        let _ = due.unbounded_send(reference);
     }
 }
 

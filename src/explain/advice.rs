@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Subject, Verdict, WayReport};
-use crate::inject::INJECT_LABEL;
+use crate::inject::{INJECT_LABEL, deployment, meets};
 use crate::profile::{LabelSelector, SelectorOperator, TelemetryProfile};
 use crate::sidecars::Controller;
 
@@ -26,16 +26,7 @@ fn first_unmet(selector: &LabelSelector, labels: &Value) -> Option<String> {
     };
     let exact = selector.match_labels.iter().filter(|(key, value)| found(key) != Some(value.0.as_str()));
     let exact = exact.map(|(key, value)| format!("{}, and it selects {:?}", is(key), value.0));
-    let sets = selector.match_expressions.iter().filter(|requirement| {
-        let value = found(&requirement.key);
-        let among = value.is_some_and(|value| requirement.values.iter().any(|one| one.0 == value));
-        !match requirement.operator {
-            SelectorOperator::In => among,
-            SelectorOperator::NotIn => !among,
-            SelectorOperator::Exists => value.is_some(),
-            SelectorOperator::DoesNotExist => value.is_none(),
-        }
-    });
+    let sets = selector.match_expressions.iter().filter(|requirement| !meets(labels, requirement));
     let sets = sets.map(|requirement| {
         let values: Vec<_> = requirement.values.iter().map(|value| value.0.as_str()).collect();
         let wanted = match requirement.operator {
@@ -64,13 +55,12 @@ impl<'a> Workload<'a> {
             return Self { subject, kind: subject.kind.clone(), name: subject.name.clone() };
         }
         let metadata = &subject.pod["metadata"];
-        let (kind, name) = Controller::of(metadata).map(|owner| (owner.kind, owner.name)).unwrap_or_default();
-        let suffix = format!("-{}", metadata["labels"]["pod-template-hash"].as_str().unwrap_or_default());
-        match name.strip_suffix(&suffix) {
-            Some(deployment) if kind == "ReplicaSet" && suffix.len() > 1 => {
-                Self { subject, kind: "Deployment".to_owned(), name: deployment.to_owned() }
-            }
-            _ => Self { subject, kind, name },
+        let Some(owner) = Controller::of(metadata) else {
+            return Self { subject, kind: String::new(), name: String::new() };
+        };
+        match deployment(metadata, &owner.name).filter(|_| owner.is_replica_set()) {
+            Some(name) => Self { subject, kind: "Deployment".to_owned(), name: name.to_owned() },
+            None => Self { subject, kind: owner.kind, name: owner.name },
         }
     }
 

@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use crate::profile::{Resources, SamplingPoint, TelemetryProfile, TelemetryProfileSpec, TraceProtocol};
+use crate::profile::{SamplingPoint, TelemetryProfile, TelemetryProfileSpec, TraceProtocol};
 use crate::quantity;
 use crate::settings::Settings;
-use crate::validate::{SIDECAR_DEFAULTS, fill};
+use crate::validate::{SIDECAR_DEFAULTS, sidecar_amounts, sidecar_image};
 
 /// The variable that names the protocol of OTLP.
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -16,6 +16,14 @@ const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const DEFAULT_PROTOCOL: &str = "http/protobuf";
 /// Label that a Deployment puts on its pods; their ReplicaSet's name ends with its value.
 const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// The Deployment behind a pod of this ReplicaSet, from the pod's metadata: the name without the hash that the Deployment gave
+/// it. None for a ReplicaSet of its own.
+#[must_use]
+pub fn deployment<'a>(metadata: &Value, replica_set: &'a str) -> Option<&'a str> {
+    let hash = metadata["labels"][TEMPLATE_HASH].as_str().filter(|hash| !hash.is_empty())?;
+    replica_set.strip_suffix(hash)?.strip_suffix('-')
+}
 
 /// What facts are read from.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +43,14 @@ impl<'a> Scene<'a> {
         &self.profile.spec
     }
 
-    fn resources(self) -> Resources {
-        self.spec().sidecar.resources.clone().unwrap_or_default()
-    }
-
     fn cpu(self) -> (String, String) {
-        let Resources { requests, limits } = self.resources();
-        let (requests, limits) = (requests.unwrap_or_default(), limits.unwrap_or_default());
-        fill(requests.cpu, limits.cpu, SIDECAR_DEFAULTS.cpu)
+        let [cpu, _] = sidecar_amounts(&self.spec().sidecar);
+        cpu
     }
 
     fn memory(self) -> (String, String) {
-        let Resources { requests, limits } = self.resources();
-        let (requests, limits) = (requests.unwrap_or_default(), limits.unwrap_or_default());
-        fill(requests.memory, limits.memory, SIDECAR_DEFAULTS.memory)
+        let [_, memory] = sidecar_amounts(&self.spec().sidecar);
+        memory
     }
 
     /// Kind and name of what made the pod.
@@ -62,13 +64,10 @@ impl<'a> Scene<'a> {
         self.owner().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name)
     }
 
-    /// A ReplicaSet's name without the hash that its Deployment gave it.
     fn deployment(self) -> Option<&'a str> {
         // A template that is injected before there are pods names its Deployment itself.
-        self.owner_named("Deployment").or_else(|| {
-            let hash = self.pod["metadata"]["labels"][TEMPLATE_HASH].as_str()?;
-            self.owner_named("ReplicaSet")?.strip_suffix(hash)?.strip_suffix('-')
-        })
+        self.owner_named("Deployment")
+            .or_else(|| deployment(&self.pod["metadata"], self.owner_named("ReplicaSet")?))
     }
 
     /// Names of the variables that the container or `sidecar.environment` sets.
@@ -137,10 +136,7 @@ impl Text {
             Self::Namespace => {
                 scene.profile.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned())
             }
-            Self::Image => {
-                let own = spec.sidecar.image.as_ref().or(spec.collector.workload.image.as_ref());
-                own.map_or_else(|| scene.settings.collector_image.clone(), |image| image.0.clone())
-            }
+            Self::Image => sidecar_image(spec, scene.settings),
             Self::CpuRequest => scene.cpu().0,
             Self::CpuLimit => scene.cpu().1,
             Self::MemoryRequest => scene.memory().0,
@@ -297,7 +293,7 @@ impl Fact {
 #[must_use]
 pub fn variables(settings: &Settings) -> Vec<(&'static str, String)> {
     let amount = |kind: &str, what: &str| format!("params.spec.sidecar.?resources.?{kind}.?{what}");
-    // As `validate::fill`: a given request pulls the default limit up, a given limit pulls the default request down.
+    // As `validate::sidecar_amounts`: a given request pulls the default limit up, a given limit pulls the default request down.
     let filled = |what: &str, (request, limit): (&str, &str)| {
         let (requests, limits) = (amount("requests", what), amount("limits", what));
         let pull = |given: &str, than: &str, default: &str| {

@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use super::facts::{Scene, Text, quoted};
 use super::shape::{CONTAINER, VARIABLES, VOLUME};
 use super::{RECORD_ANNOTATION, SIDECAR_LABEL, VERSION_ANNOTATION};
+use crate::plan::sidecar::VERSION;
 use crate::profile::TelemetryProfile;
 use crate::settings::Settings;
 
 /// The operations for a pod that is to be injected.
-pub(super) fn patch(profile: &TelemetryProfile, settings: &Settings, version: &str, pod: &Value) -> Patch {
+pub(super) fn patch(profile: &TelemetryProfile, settings: &Settings, pod: &Value) -> Patch {
     let scene = |container| Scene { profile, settings, pod, container };
     let whole = scene(&Value::Null);
     let mut adds = Adds { pod, operations: Vec::new() };
@@ -36,7 +37,7 @@ pub(super) fn patch(profile: &TelemetryProfile, settings: &Settings, version: &s
         json!(profile.metadata.name.as_deref().unwrap_or_default()),
     );
     adds.map(&["metadata", "annotations"]);
-    adds.add(&["metadata", "annotations", VERSION_ANNOTATION], json!(version));
+    adds.add(&["metadata", "annotations", VERSION_ANNOTATION], json!(*VERSION));
     adds.add(
         &["metadata", "annotations", RECORD_ANNOTATION],
         json!(record(&whole, &secrets, containers, &additions)),
@@ -143,7 +144,7 @@ pub(super) fn variables() -> Vec<(&'static str, String)> {
 }
 
 /// The CEL expression of the operations.
-pub(super) fn cel(version: &str) -> String {
+pub(super) fn cel() -> String {
     let add = |path: &str, value: &str| format!("JSONPatch{{op: 'add', path: {path}, value: {value}}}");
     let fixed = |path: &str, value: &str| format!("[{}]", add(&quoted(path), value));
     let absent =
@@ -172,7 +173,7 @@ pub(super) fn cel(version: &str) -> String {
         absent("metadata.labels", "/metadata/labels", "{}"),
         labelled("labels", SIDECAR_LABEL, "params.metadata.name"),
         absent("metadata.annotations", "/metadata/annotations", "{}"),
-        labelled("annotations", VERSION_ANNOTATION, &quoted(version)),
+        labelled("annotations", VERSION_ANNOTATION, &quoted(&VERSION)),
         labelled("annotations", RECORD_ANNOTATION, "variables.record"),
         variables,
     ]

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::rules::Rule;
 use super::{INJECT_LABEL, facts, patch};
-use crate::plan::sidecar;
 use crate::profile::{API_VERSION, KIND};
 use crate::settings::Settings;
 
@@ -56,7 +55,7 @@ fn policy(settings: &Settings) -> Value {
             "reinvocationPolicy": "IfNeeded",
             "mutations": [{
                 "patchType": "JSONPatch",
-                "jsonPatch": {"expression": patch::cel(&sidecar::version())},
+                "jsonPatch": {"expression": patch::cel()},
             }],
         },
     })

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Decision, INJECT_LABEL, Refusal, SIDECAR};
 use crate::kinds::{MANAGED_BY, MANAGED_BY_LABEL};
 use crate::plan::pipeline::{HEALTH, JAEGER_THRIFT_HTTP, OTLP_GRPC, OTLP_HTTP};
-use crate::profile::{SelectorOperator, TelemetryProfile, TraceProtocol};
+use crate::profile::{LabelSelectorRequirement, SelectorOperator, TelemetryProfile, TraceProtocol};
 
 /// Annotation of a pod that a kubelet runs by itself and only shows to the API server.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -184,19 +184,22 @@ pub fn wanted(profile: &TelemetryProfile) -> bool {
 pub fn selects(profile: &TelemetryProfile, labels: &Value) -> bool {
     let selector = &profile.spec.selector;
     let label = |key: &str| labels[key].as_str();
-    let expressions = selector.match_expressions.iter().all(|requirement| {
-        let found = label(&requirement.key);
-        let listed = found.is_some_and(|found| requirement.values.iter().any(|value| value.0 == found));
-        match requirement.operator {
-            SelectorOperator::In => listed,
-            SelectorOperator::NotIn => !listed,
-            SelectorOperator::Exists => found.is_some(),
-            SelectorOperator::DoesNotExist => found.is_none(),
-        }
-    });
-    expressions
+    selector.match_expressions.iter().all(|requirement| meets(labels, requirement))
         && selector.match_labels.iter().all(|(key, value)| label(key) == Some(value.0.as_str()))
         && label(MANAGED_BY_LABEL) != Some(MANAGED_BY)
+}
+
+/// True when labels (an object, or null) meet this requirement of a selector.
+#[must_use]
+pub fn meets(labels: &Value, requirement: &LabelSelectorRequirement) -> bool {
+    let found = labels[&requirement.key].as_str();
+    let listed = found.is_some_and(|found| requirement.values.iter().any(|value| value.0 == found));
+    match requirement.operator {
+        SelectorOperator::In => listed,
+        SelectorOperator::NotIn => !listed,
+        SelectorOperator::Exists => found.is_some(),
+        SelectorOperator::DoesNotExist => found.is_none(),
+    }
 }
 
 fn selected_cel() -> String {

@@ -60,9 +60,7 @@ impl Document {
 
     /// The documents in a `List`, as `kubectl get -o yaml` prints it, or this one.
     pub(crate) fn expand(mut self) -> Vec<Self> {
-        let is_list = self.value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-        let items = self.value.get_mut("items").and_then(Value::as_array_mut);
-        let Some(items) = items.filter(|_| is_list).map(std::mem::take) else {
+        let Some(items) = items(&mut self.value).map(std::mem::take) else {
             return vec![self];
         };
         let item = |(index, value)| Self {
@@ -89,6 +87,12 @@ impl Document {
             path = &path[..path.rfind(['.', '['])?];
         }
     }
+}
+
+/// The objects in a `List`; none for any other object.
+pub(crate) fn items(value: &mut Value) -> Option<&mut Vec<Value>> {
+    let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+    value.get_mut("items").and_then(Value::as_array_mut).filter(|_| is_list)
 }
 
 /// Reads every document of a text. Empty ones come out as null.

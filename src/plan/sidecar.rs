@@ -8,6 +8,7 @@
 //! The ConfigMap is kept for a profile that wants no sidecar any more: pods that have one would not start again without it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
@@ -62,11 +63,10 @@ pub fn files(profile: &str, memory_limit: u64) -> Result<BTreeMap<String, String
 }
 
 /// A hash of the files as this version of the operator writes them, whatever the profile.
-#[must_use]
-pub fn version() -> String {
+pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     let files = files("profile", 0).unwrap_or_default();
     short_hash(files.into_values().collect::<String>().as_bytes())
-}
+});
 
 fn file(name: &str, content: &impl Serialize) -> Result<(String, String), YamlError> {
     Ok((name.to_owned(), yaml::to_string(content)?))

@@ -148,5 +148,5 @@ fn the_selector_is_one_that_the_api_server_reads() {
          {key: f, operator: Exists}, {key: g, operator: DoesNotExist}]",
     )
     .expect("a selector");
-    assert_eq!(selector_text(&trakt.spec.selector), "app=x,a in (b,c),d notin (e),f,!g");
+    assert_eq!(selector_text(&label_selector(&trakt.spec.selector)), "app=x,a in (b,c),d notin (e),f,!g");
 }

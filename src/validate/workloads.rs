@@ -73,18 +73,17 @@ pub(super) fn workload(
     }
 }
 
-/// The memory limit of a sidecar with these settings, in bytes. The schema has refused one that is too small: the API server
-/// injects without asking us.
-pub(super) fn sidecar_memory(given: &profile::Sidecar) -> u64 {
+/// CPU and memory of a sidecar with these settings, each as request and limit. The schema has refused a limit that is too
+/// small: the API server injects without asking us.
+#[must_use]
+pub fn sidecar_amounts(given: &profile::Sidecar) -> [(String, String); 2] {
     let profile::Resources { requests, limits } = given.resources.clone().unwrap_or_default();
     let (requests, limits) = (requests.unwrap_or_default(), limits.unwrap_or_default());
-    let (_, limit) = fill(requests.memory, limits.memory, SIDECAR.memory);
-    quantity::bytes(&limit).unwrap_or_default()
+    [fill(requests.cpu, limits.cpu, SIDECAR.cpu), fill(requests.memory, limits.memory, SIDECAR.memory)]
 }
 
 /// Request and limit, where one that is given pulls the default of the other along: a request is never above its limit.
-#[must_use]
-pub fn fill(request: Option<String>, limit: Option<String>, defaults: (&str, &str)) -> (String, String) {
+fn fill(request: Option<String>, limit: Option<String>, defaults: (&str, &str)) -> (String, String) {
     let above = |a: &str, b: &str| quantity::nanos(a) > quantity::nanos(b);
     match (request, limit) {
         (Some(request), Some(limit)) => (request, limit),

@@ -16,7 +16,6 @@ use tokio::sync::watch;
 use super::certificates::{Certificates, Step, Timing, next};
 use super::{ServerKey, Service, WebhookError};
 use crate::metrics::Metrics;
-use crate::observe::is_not_found;
 
 /// The entry of the Secret.
 const ENTRY: &str = "certificates.json";
@@ -82,12 +81,9 @@ impl Keeper {
 
     async fn read(&self) -> Result<Secret, WebhookError> {
         let Service { name, namespace, .. } = &self.service;
-        self.api.get(name).await.map_err(|error| {
-            if is_not_found(&error) {
-                return WebhookError::Missing(format!("the Secret {namespace}/{name} is not there"));
-            }
-            WebhookError::Secret { name: name.clone(), source: error }
-        })
+        let failed = |source| WebhookError::Secret { name: name.clone(), source };
+        let missing = || WebhookError::Missing(format!("the Secret {namespace}/{name} is not there"));
+        self.api.get_opt(name).await.map_err(failed)?.ok_or_else(missing)
     }
 
     async fn take(

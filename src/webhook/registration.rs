@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -15,11 +16,9 @@ use serde_json::{Value, json};
 use super::server::PATH;
 use super::{Service, StoredProfile, WebhookError};
 use crate::drift::first_difference;
-use crate::inject::{INJECT_LABEL, Injector};
-use crate::observe::is_not_found;
-use crate::profile::{GROUP, LabelSelector, TelemetryProfile};
-use crate::settings::Settings;
-use crate::validate::is_label_key;
+use crate::inject::{INJECT_LABEL, wanted};
+use crate::profile::{self, GROUP, TelemetryProfile};
+use crate::validate::{is_label_key, label_selector};
 
 /// Who writes the entries, so that they are told from what `kubectl apply` writes.
 const MANAGER: &str = "telemetry-operator-webhook";
@@ -44,11 +43,9 @@ impl Registration {
 
     /// The object as it is, or none when it is not there.
     pub(super) async fn read(&self) -> Result<Option<MutatingWebhookConfiguration>, WebhookError> {
-        match self.api.get(&self.service.name).await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(WebhookError::Registration { name: self.service.name.clone(), source: error }),
-        }
+        let name = &self.service.name;
+        let failed = |source| WebhookError::Registration { name: name.clone(), source };
+        self.api.get_opt(name).await.map_err(failed)
     }
 
     /// Writes these entries unless they are there.
@@ -84,13 +81,8 @@ impl Registration {
     }
 
     /// The entries for these profiles.
-    pub(super) fn entries(
-        &self,
-        profiles: &[StoredProfile],
-        settings: &Settings,
-        bundle: &str,
-    ) -> Vec<Value> {
-        entries(profiles, settings, &self.service, bundle)
+    pub(super) fn entries(&self, profiles: &[StoredProfile], bundle: &str) -> Vec<Value> {
+        entries(profiles, &self.service, bundle)
     }
 }
 
@@ -113,11 +105,11 @@ fn is_written(live: &MutatingWebhookConfiguration, entries: &[Value]) -> bool {
         })
 }
 
-fn entries(profiles: &[StoredProfile], settings: &Settings, service: &Service, bundle: &str) -> Vec<Value> {
+fn entries(profiles: &[StoredProfile], service: &Service, bundle: &str) -> Vec<Value> {
     let mut wanting: Vec<_> = profiles
         .iter()
         .filter_map(|stored| stored.0.as_ref().ok())
-        .filter(|profile| Injector::new(profile, settings).is_wanted())
+        .filter(|profile| wanted(profile))
         // The API server would refuse all entries for one such key, and it selects no pod.
         .filter(|profile| is_well_formed(&profile.spec.selector))
         .collect();
@@ -130,34 +122,34 @@ fn entries(profiles: &[StoredProfile], settings: &Settings, service: &Service, b
     }
     let namespaces: BTreeSet<_> = wanting.iter().filter_map(|profile| profile.namespace()).collect();
     let name = format!("all.sidecar.{GROUP}");
-    vec![entry(&name, &namespaces, json!({"matchExpressions": [not_opted_out()]}), service, bundle)]
+    let pods = LabelSelector { match_expressions: Some(vec![not_opted_out()]), ..LabelSelector::default() };
+    vec![entry(&name, &namespaces, pods, service, bundle)]
 }
 
 fn entry_of(profile: &TelemetryProfile, service: &Service, bundle: &str) -> Value {
     let namespace = profile.namespace().unwrap_or_default();
     let name = format!("{}.{namespace}.sidecar.{GROUP}", profile.name_any());
-    let LabelSelector { match_labels, match_expressions } = &profile.spec.selector;
-    let expressions = match_expressions.iter().map(|one| {
-        let mut expression = json!({"key": one.key, "operator": one.operator.as_str()});
-        if !one.values.is_empty() {
-            expression["values"] = json!(one.values);
-        }
-        expression
-    });
-    let expressions: Vec<_> = expressions.chain([not_opted_out()]).collect();
-    let mut pods = json!({"matchExpressions": expressions});
-    if !match_labels.is_empty() {
-        pods["matchLabels"] = json!(match_labels);
-    }
+    let mut pods = label_selector(&profile.spec.selector);
+    pods.match_expressions.get_or_insert_default().push(not_opted_out());
     entry(&name, &BTreeSet::from([namespace]), pods, service, bundle)
 }
 
-fn not_opted_out() -> Value {
-    json!({"key": INJECT_LABEL, "operator": "NotIn", "values": ["false"]})
+fn not_opted_out() -> LabelSelectorRequirement {
+    LabelSelectorRequirement {
+        key: INJECT_LABEL.to_owned(),
+        operator: "NotIn".to_owned(),
+        values: Some(vec!["false".to_owned()]),
+    }
 }
 
 /// Every field is written, so that a default which somebody changes is put right, too.
-fn entry(name: &str, namespaces: &BTreeSet<String>, pods: Value, service: &Service, bundle: &str) -> Value {
+fn entry(
+    name: &str,
+    namespaces: &BTreeSet<String>,
+    pods: LabelSelector,
+    service: &Service,
+    bundle: &str,
+) -> Value {
     json!({
         "name": name,
         "admissionReviewVersions": ["v1"],
@@ -181,7 +173,7 @@ fn entry(name: &str, namespaces: &BTreeSet<String>, pods: Value, service: &Servi
     })
 }
 
-fn is_well_formed(selector: &LabelSelector) -> bool {
+fn is_well_formed(selector: &profile::LabelSelector) -> bool {
     let expressions = selector.match_expressions.iter().map(|expression| &expression.key);
     selector.match_labels.keys().chain(expressions).all(|key| is_label_key(key))
 }

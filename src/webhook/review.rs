@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StoredProfile;
-use crate::inject::{Decision, Injector};
+use crate::inject::{self, Decision, Injector};
 use crate::settings::Settings;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -177,10 +177,10 @@ fn decide(
     candidates.sort_by_key(|profile| profile.name_any());
     let mut refused = false;
     for profile in candidates {
-        let injector = Injector::new(profile, settings);
-        match injector.decide(pod) {
+        match inject::decide(profile, pod) {
             Decision::Inject => {
-                let patch = serde_json::to_vec(&injector.patch(pod)).ok().filter(|patch| patch != b"[]");
+                let patch = Injector::new(profile, settings).patch(pod);
+                let patch = serde_json::to_vec(&patch).ok().filter(|patch| patch != b"[]");
                 let outcome = if patch.is_some() { Outcome::Injected } else { Outcome::Unchanged };
                 return (patch, outcome);
             }

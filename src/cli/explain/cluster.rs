@@ -28,7 +28,7 @@ const KINDS: [(&str, &str, &str, &[&str]); 8] = [
 pub(super) const KINDS_IN_WORDS: &str =
     "pod, deployment, statefulset, daemonset, replicaset, replicationcontroller, job, cronjob";
 
-/// The object that `KIND WEBHOOK` or `KIND/WEBHOOK` means.
+/// The object that `KIND NAME` or `KIND/NAME` means.
 pub(super) async fn subject(
     client: &Client,
     namespace: &str,

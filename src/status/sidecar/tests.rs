@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::Applied;
 use crate::inject::Refusal;
-use crate::observed::WebhookState;
-use crate::observed::{Installed, Way};
+use crate::observed::{Installed, Way, WebhookState};
 use crate::profile::{Condition, ConditionStatus, TelemetryProfileStatus};
 use crate::rollout::{Rollout, Verdict};
 use crate::sidecars::{About, Lack, Lacking, Owner, Sidecars, Workload, WorkloadKind};

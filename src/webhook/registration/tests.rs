@@ -24,7 +24,7 @@ fn service() -> Service {
 }
 
 fn entries_of(profiles: &[StoredProfile]) -> Vec<Value> {
-    entries(profiles, &Settings::default(), &service(), "PEM")
+    entries(profiles, &service(), "PEM")
 }
 
 #[test]
@@ -132,8 +132,7 @@ fn what_is_there_is_not_written() {
 
 #[test]
 fn an_authority_is_trusted_when_every_entry_has_it() {
-    let both =
-        entries(&[selecting("a", "a"), selecting("a", "b")], &Settings::default(), &service(), "OLD NEW");
+    let both = entries(&[selecting("a", "a"), selecting("a", "b")], &service(), "OLD NEW");
     assert!(trusts(&live(&both), "NEW"));
     let mut one = both.clone();
     one[1]["clientConfig"]["caBundle"] = json!("T0xE");
