@@ -250,16 +250,7 @@ fn kubectl_reads_back_every_word_as_it_was_meant() {
     let scratch = Directory::create("words").expect("a scratch directory");
     let file = scratch.path().join("stream.yaml");
     std::fs::write(&file, &stream).expect("the file");
-    let file = file.to_str().expect("a path");
-    let read = output(shared().plane.kubectl([
-        "create",
-        "--dry-run=client",
-        "--validate=false",
-        "-o",
-        "json",
-        "-f",
-        file,
-    ]));
+    let read = read_by_kubectl(&file);
     let list: Vec<Value> =
         serde_json::Deserializer::from_str(&read).into_iter().map(|item| item.expect("JSON")).collect();
     let items = list.into_iter().flat_map(|value| match value["items"].as_array() {
@@ -346,4 +337,12 @@ fn absent(schema: &Value, values: &[&Value], path: &str, missing: &mut Vec<Strin
         }
         absent(schema, &present, &path, missing);
     }
+}
+
+/// The objects of a file as kubectl reads them, JSON one after the other.
+pub fn read_by_kubectl(file: &Path) -> String {
+    let mut command =
+        shared().plane.kubectl(["create", "--dry-run=client", "--validate=false", "-o", "json", "-f"]);
+    command.arg(file);
+    output(command)
 }

@@ -2,6 +2,7 @@
 //! operator as a process under its own restricted account, and waiting for conditions with a deadline.
 
 mod operator;
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -16,6 +17,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, Config, ResourceExt};
 pub use operator::Operator;
+pub use policy::rewriting_policy;
 use serde_json::{Value, json};
 use telemetry_operator::kinds::ChildKind;
 use telemetry_operator::observe::is_not_found;

@@ -169,29 +169,11 @@ async fn a_field_that_admission_rewrites_is_no_endless_fight() {
     let cluster = shared();
     let client = cluster.client().await;
     let namespace = cluster.namespace("rewritten").await;
-    let policy = format!(
-        r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicy
-metadata: {{name: {namespace}}}
-spec:
-  matchConstraints:
-    resourceRules:
-    - {{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}}
-  matchConditions:
-  - {{name: here, expression: "object.metadata.namespace == '{namespace}'"}}
-  failurePolicy: Fail
-  reinvocationPolicy: Never
-  mutations:
+    let rule = "apiGroups: [apps], operations: [CREATE, UPDATE], resources: [deployments]";
+    let mutation = r#"
   - patchType: ApplyConfiguration
-    applyConfiguration: {{expression: "Object{{spec: Object.spec{{revisionHistoryLimit: 7}}}}"}}
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicyBinding
-metadata: {{name: {namespace}}}
-spec: {{policyName: {namespace}}}
-"#
-    );
+    applyConfiguration: {expression: "Object{spec: Object.spec{revisionHistoryLimit: 7}}"}"#;
+    let policy = rewriting_policy(&namespace, rule, "Never", mutation);
     cluster.plane.apply(&policy).expect("a policy");
     let deployments = child_api(&client, &namespace, ChildKind::Deployment);
     // The policy is in force some time after it was written.

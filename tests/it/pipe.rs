@@ -215,16 +215,7 @@ fn kubectl_reads_injected_documents_as_they_were_meant() {
     same("from YAML as from JSON", &documents(&out), std::slice::from_ref(&json));
     let file = profile_file.path().join("out.yaml");
     std::fs::write(&file, &out).expect("the file");
-    let file = file.to_str().expect("a path");
-    let read = output(shared().plane.kubectl([
-        "create",
-        "--dry-run=client",
-        "--validate=false",
-        "-o",
-        "json",
-        "-f",
-        file,
-    ]));
+    let read = crate::cli::read_by_kubectl(&file);
     let mut read: Value = serde_json::from_str(&read).expect("JSON");
     read["metadata"].as_object_mut().expect("a map").remove("namespace");
     same("read by kubectl", &[read], &[json]);

@@ -150,32 +150,14 @@ async fn a_restart_that_does_not_help_is_the_last_one() {
     let cluster = shared();
     let client = cluster.client().await;
     let namespace = cluster.namespace("useless").await;
-    let policy = format!(
-        r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicy
-metadata: {{name: {namespace}}}
-spec:
-  matchConstraints:
-    resourceRules:
-    - {{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}}
-  matchConditions:
-  - {{name: here, expression: "object.metadata.namespace == '{namespace}'"}}
-  failurePolicy: Fail
-  reinvocationPolicy: IfNeeded
-  mutations:
+    let rule = "apiGroups: [''], operations: [CREATE], resources: [pods]";
+    // Only a policy that was evaluated before is evaluated again: no match condition on what another one adds.
+    let mutation = r#"
   - patchType: JSONPatch
     jsonPatch:
-      # Only a policy that was evaluated before is evaluated again: no match condition on what another one adds.
-      expression: "object.spec.?initContainers.orValue([]).size() > 0 ? [JSONPatch{{op: 'replace', path:
-        '/spec/initContainers/0/args/0', value: '--config=other.yaml'}}] : []"
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicyBinding
-metadata: {{name: {namespace}}}
-spec: {{policyName: {namespace}}}
-"#
-    );
+      expression: "object.spec.?initContainers.orValue([]).size() > 0 ? [JSONPatch{op: 'replace', path:
+        '/spec/initContainers/0/args/0', value: '--config=other.yaml'}] : []""#;
+    let policy = rewriting_policy(&namespace, rule, "IfNeeded", mutation);
     cluster.plane.apply(&policy).expect("a policy");
     let _operator = cluster.operator(&[&namespace], &[]);
     apply_profile(&client, &namespace, "trakt", spec("Manual", "1")).await;
