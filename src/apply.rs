@@ -242,6 +242,10 @@ async fn write(
         == child.body["metadata"]["annotations"][APPLIED_HASH].as_str();
     let verb = if same_plan { Verb::Repaired } else { Verb::Updated };
     hand_over_replicas(&api, child, &live).await?;
+    // A binding's role can never be changed: one to another role takes its place.
+    if first_difference(&json!({"roleRef": child.body["roleRef"]}), &live_value).is_some() {
+        delete(&api, &live).await?;
+    }
     let written = send(&api, child).await?;
     tracing::info!(kind = child.kind.name(), name = child.name, verb = verb.as_str(), field, "applied");
     applied(verb, written)
@@ -275,7 +279,20 @@ async fn hand_over_replicas(
     Ok(())
 }
 
-/// Deletes our objects that the plan no longer has. The UID precondition keeps a recreated object safe.
+/// Deletes this very object: the UID keeps one that was made anew meanwhile safe. False when it was gone already.
+async fn delete(api: &Api<DynamicObject>, object: &DynamicObject) -> Result<bool, kube::Error> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match api.delete(&object.name_any(), &params).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes our objects that the plan no longer has.
 async fn prune(
     client: &Client,
     plan: &Plan,
@@ -291,17 +308,12 @@ async fn prune(
             continue;
         }
         let span = info_span!("delete_object", kind = kind.name(), name, changed = true);
-        let params = DeleteParams {
-            preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
-            ..DeleteParams::background()
-        };
-        let result = api(client, kind, target).delete(&name, &params).instrument(span).await;
-        match result {
-            Ok(_) => {
+        match delete(&api(client, kind, target), &object).instrument(span).await {
+            Ok(true) => {
                 tracing::info!(kind = kind.name(), name, "pruned");
                 applied.pruned.push((kind, name));
             }
-            Err(error) if is_not_found(&error) => {}
+            Ok(false) => {}
             Err(error) => {
                 applied.failures.push(Failure { reference: format!("{}/{name}", kind.name()), error });
             }

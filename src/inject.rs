@@ -30,8 +30,10 @@ use crate::settings::Settings;
 pub const SIDECAR: &str = "telemetry-sidecar";
 /// Label on injected pods: the profile whose sidecar it is.
 pub const SIDECAR_LABEL: &str = "telemetry-operator.dev/sidecar";
-/// Name of the webhook's Service, Secret and configuration in deploy/webhook.yaml.
-pub const WEBHOOK: &str = "telemetry-operator-webhook";
+/// What an administrator does who lacks the admission policy of this version.
+pub const INSTALL_POLICY: &str = "`helm upgrade` the operator's release with --set injection.mode=Policy";
+/// What an administrator does who lacks the objects of the webhook.
+pub const INSTALL_WEBHOOK: &str = "`helm upgrade` the operator's release with --set injection.mode=Webhook";
 /// Annotation on injected pods: the version of the sidecar's configuration.
 pub const VERSION_ANNOTATION: &str = "telemetry-operator.dev/sidecar-version";
 /// Annotation on injected pods: what was added by name, so that it can be told from the pod's own.

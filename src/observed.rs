@@ -53,6 +53,9 @@ pub enum WebhookState {
     /// It has no certificates yet, or another way injects.
     #[default]
     Starting,
+    /// Another replica leads and has made no certificates yet, so the API server knows of no webhook. It may be one of a version
+    /// or a configuration that makes none, and go only when this one is ready.
+    StandingBy,
     /// It serves, and the API server is told so.
     Registered,
     /// It does not: why, and what to do.

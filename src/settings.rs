@@ -1,5 +1,7 @@
-//! What the administrator sets for the whole operator: default images and the Prometheus to ask. In: command line.
-//! Out: [`Settings`]. No cluster.
+//! What the administrator sets for the whole operator: its name, where it works, default images and the Prometheus to ask.
+//! In: command line. Out: [`Settings`]. No cluster.
+
+use crate::installation::{self, Installation};
 
 /// Default collector image: the public contrib distribution.
 pub const COLLECTOR_IMAGE: &str = "otel/opentelemetry-collector-contrib:0.155.0";
@@ -11,6 +13,14 @@ pub const PROMETHEUS_IMAGE: &str = "quay.io/prometheus/prometheus:v3.5.0";
 /// Settings of the operator, the same for every profile.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Settings {
+    /// Name of this installation. Its Lease, and, each with an ending of its own, its admission policy, its webhook's Service,
+    /// Secret and configuration and the role for managed Prometheuses are called after it.
+    #[arg(long, env = "INSTALLATION", value_name = "NAME", default_value = installation::DEFAULT)]
+    pub installation: Installation,
+    /// Namespace to work in; may be repeated. Left out: all. With it the operator needs rights in these namespaces only, and
+    /// managed Prometheuses are bound to a Role there instead of a ClusterRole.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub watch_namespace: Vec<String>,
     /// Image of collectors whose profile names none.
     #[arg(long, env = "COLLECTOR_IMAGE", default_value = COLLECTOR_IMAGE)]
     pub collector_image: String,
@@ -48,6 +58,8 @@ pub enum InjectionMode {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            installation: Installation::default(),
+            watch_namespace: Vec::new(),
             collector_image: COLLECTOR_IMAGE.to_owned(),
             jaeger_image: JAEGER_IMAGE.to_owned(),
             prometheus_image: PROMETHEUS_IMAGE.to_owned(),

@@ -121,12 +121,17 @@ pub fn validate(
         sidecar_memory_limit: quantity::bytes(&sidecar_memory).unwrap_or_default(),
         collector,
         prometheus_url,
+        prometheus_role: RoleName::of_prometheus(settings),
         name,
     })
 }
 
 fn selector(spec: &TelemetryProfileSpec, problems: &mut Problems) -> meta::LabelSelector {
     problems.label_keys("spec.selector.matchLabels", spec.selector.match_labels.keys());
+    for (index, requirement) in spec.selector.match_expressions.iter().enumerate() {
+        let path = format!("spec.selector.matchExpressions[{index}].key");
+        problems.label_keys(&path, std::iter::once(&requirement.key));
+    }
     // The profile's own collector may bear labels that the application is selected by, such as the instance: it is none
     // of the application's pods.
     let not_ours = meta::LabelSelectorRequirement {

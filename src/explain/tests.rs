@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::inject::INSTALL_POLICY;
 use crate::observed::{Installed, Way};
 
 fn profile(name: &str, spec: Value) -> Candidate {
@@ -87,7 +88,7 @@ fn a_pod_that_shall_be_made_is_judged_by_what_would_become_of_it() {
         Way::Policy(Installed::Missing("MutatingAdmissionPolicy/telemetry-operator-sidecar".to_owned()));
     let told = explain(subject(pod(), false), &trakt, WayReport::new(&missing, None));
     assert!(told.is_finding());
-    assert_eq!(told.to_do, ["kubectl apply --server-side -f deploy/injection-policy.yaml"]);
+    assert_eq!(told.to_do, [INSTALL_POLICY]);
     assert!(
         told.to_string().contains("way      MutatingAdmissionPolicy/telemetry-operator-sidecar is missing"),
         "{told}"

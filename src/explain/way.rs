@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::inject::{INSTALL_POLICY, INSTALL_WEBHOOK};
 use crate::observed::{Installed, Way};
 
 /// The way of injection.
@@ -23,31 +24,31 @@ impl WayReport {
     /// From what was seen. `webhook` is what is wrong with the webhook's registration, if it matters.
     #[must_use]
     pub fn new(way: &Way, webhook: Option<String>) -> Self {
-        let apply = |file: &str| format!("kubectl apply --server-side -f {file}");
         let (word, works, message, fix) = match (way, webhook) {
             (Way::Policy(Installed::Present), _) => (
                 "Policy",
                 true,
-                "the API server injects by the policy telemetry-operator-sidecar, also without a running operator".to_owned(),
+                "the API server injects by the admission policy, also without a running operator".to_owned(),
                 String::new(),
             ),
             (Way::Policy(Installed::Missing(what)), _) => {
-                ("Policy", false, format!("{what} is missing: nothing injects"), apply("deploy/injection-policy.yaml"))
+                ("Policy", false, format!("{what} is missing: nothing injects"), INSTALL_POLICY.to_owned())
             }
             (Way::Policy(Installed::Differs(what, field)), _) => (
                 "Policy",
                 false,
                 format!("{what} is not that of this version: {field} differs"),
-                apply("deploy/injection-policy.yaml"),
+                INSTALL_POLICY.to_owned(),
             ),
             (Way::Webhook, None) => (
                 "Webhook",
                 true,
-                "the operator's webhook injects; pods that are made while it does not run go without".to_owned(),
+                "the operator's webhook injects; pods that are made while it does not run go without"
+                    .to_owned(),
                 String::new(),
             ),
             (Way::Webhook, Some(problem)) => {
-                let fix = format!("{}, and look at the operator's log", apply("deploy/webhook.yaml"));
+                let fix = format!("{INSTALL_WEBHOOK}, and look at the operator's log");
                 ("Webhook", false, problem, fix)
             }
             (Way::None, _) => (

@@ -29,6 +29,7 @@ pub struct Asker {
     client: Client,
     http: Http,
     metrics: Metrics,
+    everywhere: bool,
 }
 
 /// One round: the Prometheus objects are listed once, and who does not answer is not asked again.
@@ -67,12 +68,13 @@ enum Whom {
 }
 
 impl Asker {
-    /// An asker that counts its queries in `metrics`.
+    /// An asker that counts its queries in `metrics`. An operator that does not work everywhere has no right to list Prometheus
+    /// objects, and never tries to.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(client: Client, metrics: Metrics) -> Result<Self, reqwest::Error> {
-        Ok(Self { client, http: Http::new()?, metrics })
+    pub fn new(client: Client, metrics: Metrics, everywhere: bool) -> Result<Self, reqwest::Error> {
+        Ok(Self { client, http: Http::new()?, metrics, everywhere })
     }
 
     /// Begins a round for these subjects.
@@ -92,6 +94,12 @@ impl Asker {
     }
 
     async fn objects(&self) -> Result<Result<Vec<Object>, String>, kube::Error> {
+        if !self.everywhere {
+            return Ok(Err(
+                "the operator works in some namespaces only (--watch-namespace) and does not look for objects of kind Prometheus"
+                    .to_owned(),
+            ));
+        }
         let kind = GroupVersionKind::gvk("monitoring.coreos.com", "v1", "Prometheus");
         let resource = ApiResource::from_gvk_with_plural(&kind, "prometheuses");
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);

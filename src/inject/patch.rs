@@ -92,7 +92,10 @@ fn additions(scene: &Scene<'_>, container: &Value) -> Vec<Value> {
     let Value::Array(ours) = VARIABLES.value(scene) else { return Vec::new() };
     let ours =
         ours.into_iter().filter(|variable| chosen.iter().all(|chosen| variable["name"] != chosen.name));
-    let chosen = chosen.iter().map(|variable| json!({"name": variable.name, "value": variable.value}));
+    // The kubelet expands $(NAME) to another variable of the container, which may hold a secret; $$ is a plain $.
+    let chosen = chosen
+        .iter()
+        .map(|variable| json!({"name": variable.name, "value": variable.value.replace('$', "$$")}));
     ours.chain(chosen).filter(|variable| !own(variable["name"].as_str().unwrap_or_default())).collect()
 }
 
@@ -128,7 +131,7 @@ fn record(whole: &Scene<'_>, secrets: &[String], containers: &[Value], additions
 pub(super) fn variables() -> Vec<(&'static str, String)> {
     let additions = format!(
         "object.spec.containers.map(c, (({}).filter(v, !params.spec.sidecar.environment.exists(e, e.name == v.name)) + \
-         params.spec.sidecar.environment.map(e, {{'name': dyn(e.name), 'value': dyn(e.value)}}))\
+         params.spec.sidecar.environment.map(e, {{'name': dyn(e.name), 'value': dyn(e.value.replace('$', '$$'))}}))\
          .filter(v, !c.?env.orValue([]).exists(e, e.name == v.name)))",
         VARIABLES.cel()
     );

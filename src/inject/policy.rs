@@ -14,13 +14,11 @@ pub const API: &str = "admissionregistration.k8s.io/v1";
 pub const POLICY_KIND: &str = "MutatingAdmissionPolicy";
 /// Kind of the binding.
 pub const BINDING_KIND: &str = "MutatingAdmissionPolicyBinding";
-/// Name of both.
-pub const NAME: &str = "telemetry-operator-sidecar";
 
 /// The policy and its binding.
 #[must_use]
 pub fn documents(settings: &Settings) -> [Value; 2] {
-    [policy(settings), binding()]
+    [policy(settings), binding(&settings.installation.policy())]
 }
 
 fn policy(settings: &Settings) -> Value {
@@ -31,7 +29,7 @@ fn policy(settings: &Settings) -> Value {
     json!({
         "apiVersion": API,
         "kind": POLICY_KIND,
-        "metadata": {"name": NAME},
+        "metadata": {"name": settings.installation.policy()},
         "spec": {
             "paramKind": {"apiVersion": API_VERSION, "kind": KIND},
             "matchConstraints": {
@@ -61,13 +59,13 @@ fn policy(settings: &Settings) -> Value {
     })
 }
 
-fn binding() -> Value {
+fn binding(name: &str) -> Value {
     json!({
         "apiVersion": API,
         "kind": BINDING_KIND,
-        "metadata": {"name": NAME},
+        "metadata": {"name": name},
         "spec": {
-            "policyName": NAME,
+            "policyName": name,
             "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"},
         },
     })

@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::drift::first_difference;
-use crate::inject::{WEBHOOK, policy};
+use crate::inject::policy;
 use crate::observed::{Installed, Way};
 use crate::settings::{InjectionMode, Settings};
 
@@ -30,7 +30,7 @@ pub async fn ask(client: &Client, settings: &Settings) -> Result<Way, kube::Erro
         let installed = installed(client, settings).await?;
         let missing = matches!(installed, Installed::Missing(_));
         // A cluster that was upgraded keeps its webhook until the policy is there: no pod is missed in between.
-        if missing && settings.injection == InjectionMode::Auto && has_webhook(client).await? {
+        if missing && settings.injection == InjectionMode::Auto && has_webhook(client, settings).await? {
             return Ok(Way::Webhook);
         }
         Ok(Way::Policy(installed))
@@ -48,8 +48,9 @@ async fn installed(client: &Client, settings: &Settings) -> Result<Installed, ku
     {
         let resource = resource(kind);
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let reference = format!("{kind}/{}", policy::NAME);
-        let Some(live) = api.get_opt(policy::NAME).await? else {
+        let name = settings.installation.policy();
+        let reference = format!("{kind}/{name}");
+        let Some(live) = api.get_opt(&name).await? else {
             return Ok(Installed::Missing(reference));
         };
         let mut wanted = json!({"spec": wanted["spec"]});
@@ -64,9 +65,9 @@ async fn installed(client: &Client, settings: &Settings) -> Result<Installed, ku
 }
 
 /// True when the administrator has applied what the webhook needs.
-async fn has_webhook(client: &Client) -> Result<bool, kube::Error> {
+async fn has_webhook(client: &Client, settings: &Settings) -> Result<bool, kube::Error> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    Ok(api.get_opt(WEBHOOK).await?.is_some())
+    Ok(api.get_opt(&settings.installation.webhook()).await?.is_some())
 }
 
 fn resource(kind: &str) -> ApiResource {

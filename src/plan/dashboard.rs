@@ -111,8 +111,8 @@ fn child(profile: &ValidatedProfile, dashboards: &Dashboards, view: View) -> Res
     for (label, value) in &dashboards.labels {
         labels.entry(label.clone()).or_insert_with(|| value.clone());
     }
-    // The sidecar writes the files of the whole cluster into one directory.
-    let file = format!("{}-{}-{}.json", profile.namespace, profile.name, view.as_str());
+    // The sidecar writes the files of the whole cluster into one directory. No name has a dot: `a-b`/`c` is not `a`/`b-c`.
+    let file = format!("{}.{}.{}.json", profile.namespace, profile.name, view.as_str());
     pod::config_map(metadata, BTreeMap::from([(file, text)]))
 }
 

@@ -21,9 +21,6 @@ use crate::yaml;
 /// Queries and the user interface.
 pub const PORT: u16 = 9090;
 
-/// Name of the ClusterRole that a managed Prometheus is bound to in its namespace.
-pub const PROMETHEUS_ROLE: &str = "telemetry-operator-prometheus";
-
 /// User and group `nobody` of the image.
 const USER: i64 = 65534;
 const CONFIG_DIRECTORY: &str = "/etc/prometheus";
@@ -138,8 +135,8 @@ fn role_binding(profile: &ValidatedProfile) -> Result<Child, PlanError> {
             metadata: meta::object_meta(profile, Component::Prometheus),
             role_ref: RoleRef {
                 api_group: Some(ChildKind::RoleBinding.group().to_owned()),
-                kind: "ClusterRole".to_owned(),
-                name: PROMETHEUS_ROLE.to_owned(),
+                kind: profile.prometheus_role.kind.to_owned(),
+                name: profile.prometheus_role.name.clone(),
             },
             subjects: Some(vec![Subject {
                 kind: "ServiceAccount".to_owned(),

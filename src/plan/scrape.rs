@@ -49,12 +49,13 @@ pub fn plan(profile: &ValidatedProfile) -> Result<Vec<Child>, PlanError> {
     }
 }
 
-/// The file has the namespace and the profile in its name: many of them come together in one directory.
+/// The file has the namespace and the profile in its name, with a dot that neither has: many of them come together in one
+/// directory.
 fn config_map(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Child, PlanError> {
     let mut metadata = meta::object_meta(profile, Component::Metrics);
     metadata.labels.get_or_insert_default().insert(SCRAPE_LABEL.to_owned(), "true".to_owned());
     let file = ScrapeFile { scrape_configs: configs(profile, metrics) };
-    let name = format!("{}-{}.scrape.yaml", profile.namespace, profile.name);
+    let name = format!("{}.{}.scrape.yaml", profile.namespace, profile.name);
     pod::config_map(metadata, BTreeMap::from([(name, yaml::to_string(&file)?)]))
 }
 

@@ -98,9 +98,9 @@ pub fn group_names(profile: &ValidatedProfile) -> BTreeSet<String> {
     profile.slos.iter().map(|slo| rules::group_name(profile, slo)).collect()
 }
 
-/// Unique among the profiles whose files one Prometheus loads.
+/// Unique among the profiles whose files one Prometheus loads: neither name has a dot, so that `a-b`/`c` is not `a`/`b-c`.
 fn rule_file_name(profile: &ValidatedProfile) -> String {
-    format!("{}-{}-slo.rules.yaml", profile.namespace, profile.name)
+    format!("{}.{}.slo.rules.yaml", profile.namespace, profile.name)
 }
 
 #[derive(Serialize)]

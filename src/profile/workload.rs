@@ -128,7 +128,7 @@ pub struct EnvironmentVariable {
     /// Its name.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub name: String,
-    /// Its value. Put no secret here: a profile is readable by many.
+    /// Its value as plain text: `$(NAME)` is not expanded. Put no secret here: a profile is readable by many.
     #[schemars(length(max = 1024))]
     pub value: String,
 }
@@ -176,7 +176,10 @@ pub struct ResourceAmounts {
 pub struct Toleration {
     /// Key of the taint. Left out with operator Exists: every taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 317))]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+    )]
     pub key: Option<String>,
     /// Equal or Exists. Left out: Equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::conditions::{ConditionType, Finding, Reason};
 use super::prometheus::View;
 use super::value_of;
+use crate::inject::INSTALL_POLICY;
 use crate::observed::{Installed, Way, WebhookState};
 use crate::profile::{PodAttention, PodState, SidecarStatus};
 use crate::rollout::{Rollout, Verdict};
@@ -14,8 +15,6 @@ use crate::sidecars::{Lack, Lacking, Owner, Sidecars, Workload};
 const NAMED: usize = 3;
 /// How many pods status lists.
 const LISTED: usize = 5;
-/// The file with the policy and its binding.
-const POLICY_FILE: &str = "deploy/injection-policy.yaml";
 
 /// How pods get their sidecar, and how far that works.
 #[derive(Clone, Debug, Default)]
@@ -144,15 +143,14 @@ impl View<'_> {
             Way::Policy(Installed::Present) => None,
             Way::Policy(Installed::Missing(what)) => {
                 let message = format!(
-                    "{what} is not there, and pods that are made now get no sidecar: `kubectl apply -f {POLICY_FILE}`, or set \
-                     the operator's --injection to webhook"
+                    "{what} is not there, and pods that are made now get no sidecar: {INSTALL_POLICY}, or with injection.mode=Webhook"
                 );
                 Some(Finding::no(kind, Reason::PolicyMissing, message))
             }
             Way::Policy(Installed::Differs(what, field)) => {
                 let message = format!(
-                    "{what} is not the one of this version: it differs in {field}; `kubectl apply -f {POLICY_FILE}` with the \
-                     file of this version, or apply what `telemetry-operator policy` prints with the operator's own image flags"
+                    "{what} is not the one of this version: it differs in {field}; {INSTALL_POLICY} and this version's chart, or apply \
+                     what `telemetry-operator policy` prints with the operator's own settings"
                 );
                 Some(Finding::no(kind, Reason::PolicyDiffers, message))
             }
@@ -161,7 +159,7 @@ impl View<'_> {
                     let message = format!("pods that are made now get no sidecar: {why}");
                     Some(Finding::no(kind, Reason::WebhookFailed, message))
                 }
-                WebhookState::Starting | WebhookState::Registered => None,
+                WebhookState::Starting | WebhookState::StandingBy | WebhookState::Registered => None,
             },
             Way::None if injection.off => None,
             Way::None => Some(self.not_looked_yet()),

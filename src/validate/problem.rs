@@ -102,7 +102,7 @@ impl Problems {
         });
     }
 
-    /// Checks label keys: the schema of a map cannot bound its keys.
+    /// Checks label keys: the schema of a map cannot bound its keys, and a pattern cannot bound the parts of one.
     pub(super) fn label_keys<'a>(&mut self, path: &str, keys: impl Iterator<Item = &'a String>) {
         for key in keys.filter(|key| !is_label_key(key)) {
             self.add(

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::burn_rate::Objective;
 use crate::profile::{Instrument, LogFormat};
 use crate::promql::Selector;
+use crate::settings::Settings;
 
 /// A profile of which every choice is made.
 #[derive(Clone, Debug)]
@@ -53,6 +54,26 @@ pub struct ValidatedProfile {
     pub sidecar_memory_limit: u64,
     /// URL of the Prometheus that has the profile's metrics, where one is known.
     pub prometheus_url: Option<String>,
+    /// The role by which a managed Prometheus may find pods.
+    pub prometheus_role: RoleName,
+}
+
+/// A role that somebody else has made, by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleName {
+    /// ClusterRole, or Role where the operator has its rights in some namespaces only.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+impl RoleName {
+    /// The role of managed Prometheuses in an operator with these settings.
+    #[must_use]
+    pub fn of_prometheus(settings: &Settings) -> Self {
+        let kind = if settings.watch_namespace.is_empty() { "ClusterRole" } else { "Role" };
+        Self { kind, name: settings.installation.prometheus_role() }
+    }
 }
 
 impl ValidatedProfile {

@@ -41,6 +41,9 @@ pub(super) fn workload(
     problems: &mut Problems,
 ) -> Workload {
     problems.label_keys(&format!("{path}.nodeSelector"), given.node_selector.keys());
+    for (index, toleration) in given.tolerations.iter().enumerate() {
+        problems.label_keys(&format!("{path}.tolerations[{index}].key"), toleration.key.iter());
+    }
     let resources = given.resources.clone().unwrap_or_default();
     let requests = resources.requests.unwrap_or_default();
     let limits = resources.limits.unwrap_or_default();

@@ -143,7 +143,7 @@ fn a_dashboard_for_the_sidecar() {
     assert_eq!(metadata["annotations"]["k8s-sidecar-target-directory"], "My Team");
     assert_eq!(metadata["annotations"]["grafana_folder"], "My Team");
     assert_eq!(metadata["ownerReferences"][0]["name"], "trakt");
-    assert!(children[0].body["data"]["media-trakt-traces.json"].is_string());
+    assert!(children[0].body["data"]["media.trakt.traces.json"].is_string());
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn the_config_map_holds_one_scrape_file() {
     let body = by_kind(&children, ChildKind::ConfigMap);
     assert_eq!(body["metadata"]["name"], "trakt-metrics");
     assert_eq!(body["metadata"]["labels"][SCRAPE_LABEL], "true");
-    let file = body["data"]["media-trakt.scrape.yaml"].as_str().expect("the file");
+    let file = body["data"]["media.trakt.scrape.yaml"].as_str().expect("the file");
     let parsed: Value = serde_yaml::from_str(file).expect("YAML");
     let step = |replacement, regex| {
         json!({"source_labels": ["__meta_kubernetes_pod_ip"], "regex": regex, "target_label": "__address__",

@@ -47,7 +47,7 @@ fn delivery() {
     assert_eq!(child.reference(), "ConfigMap/trakt-slo");
     assert_eq!(child.body["metadata"]["labels"][RULES_LABEL], "true");
     let text = rule_file(&by_file).expect("rules").expect("some");
-    assert_eq!(child.body["data"]["media-trakt-slo.rules.yaml"], text.as_str());
+    assert_eq!(child.body["data"]["media.trakt.slo.rules.yaml"], text.as_str());
 
     let served = Observed { served: [ChildKind::PrometheusRule].into(), ..Observed::default() };
     let by_operator = fixture_with(&format!("{BASE}{slos}"), &served);

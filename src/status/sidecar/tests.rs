@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::Applied;
-use crate::inject::Refusal;
+use crate::inject::{INSTALL_POLICY, Refusal};
 use crate::observed::{Installed, Way, WebhookState};
 use crate::profile::{Condition, ConditionStatus, TelemetryProfileStatus};
 use crate::rollout::{Rollout, Verdict};
@@ -126,7 +126,7 @@ fn what_keeps_new_pods_from_being_injected_comes_first() {
     let off = || Injection { way: Way::None, off: true, webhook: WebhookState::Starting };
     let name = "MutatingAdmissionPolicy/telemetry-operator-sidecar".to_owned();
     let differs = Installed::Differs(name.clone(), "spec.mutations".to_owned());
-    let apply = "kubectl apply -f deploy/injection-policy.yaml";
+    let apply = INSTALL_POLICY;
     for (injection, known, expected, words) in [
         (policy(Installed::Missing(name.clone())), fine(), "PolicyMissing", [name.as_str(), apply]),
         (policy(differs), missed(), "PolicyDiffers", ["spec.mutations", apply]),
