@@ -1,8 +1,9 @@
-//! The command line: run | crd | policy | render | validate | import | inject | uninject | explain | version | completion.
+//! The command line: run | crd | policy | render | validate | import | inject | uninject | explain | check | version | completion.
 //!
 //! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings,
-//! 2 wrong usage or failure. Only `run` and `explain` talk to the cluster.
+//! 2 wrong usage or failure. Only `run` and `explain` talk to the cluster, and `check` to an operator.
 
+mod check;
 mod explain;
 mod files;
 mod pipe;
@@ -53,6 +54,8 @@ enum Command {
     /// Say why a pod has its sidecar or has none, or what would become of a workload's pods. Exit code 1 when something is not as
     /// the profiles want it.
     Explain(explain::ExplainArgs),
+    /// Wait until an operator answers, and fail when it does not in time.
+    Check(check::CheckArgs),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -167,6 +170,9 @@ pub enum CliError {
     /// There is nothing to explain.
     #[error(transparent)]
     Explain(#[from] explain::ExplainError),
+    /// The operator does not answer.
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
     /// The operator cannot run.
     #[error(transparent)]
     Run(#[from] run::RunError),
@@ -184,6 +190,7 @@ impl CliError {
             | Self::Yaml(_)
             | Self::Json(_)
             | Self::Explain(_)
+            | Self::Check(_)
             | Self::Run(_) => 2,
         }
     }
@@ -205,6 +212,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Inject(args) => return pipe::inject(&args, &mut out),
         Command::Uninject(args) => pipe::uninject(&args, &mut out)?,
         Command::Explain(args) => return explain::run(&args, &mut out),
+        Command::Check(args) => check::run(&args, &mut out)?,
         Command::Version => writeln!(out, "telemetry-operator {}", env!("CARGO_PKG_VERSION"))?,
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "telemetry-operator", &mut out);

@@ -8,6 +8,7 @@ mod memory;
 mod report;
 mod running;
 mod sidecars;
+mod standby;
 mod view;
 mod watches;
 
@@ -28,6 +29,7 @@ use tracing::{Instrument, Span, field, info_span};
 
 use crate::apply::{self, Applied, ListError, Target};
 use crate::health::ask::Asker;
+use crate::leader::Role;
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::observe::Capabilities;
 use crate::observed::WebhookState;
@@ -71,6 +73,8 @@ pub struct Tools {
     pub asker: Asker,
     /// How far the operator's webhook has come.
     pub webhook: watch::Receiver<WebhookState>,
+    /// Whether this process may reconcile.
+    pub role: watch::Receiver<Role>,
 }
 
 /// What every reconcile needs.
@@ -115,9 +119,9 @@ impl ReconcileError {
     }
 }
 
-/// Reconciles every profile in `namespaces` (all when empty) until `stop` turns true, then finishes what is in hand.
-pub async fn run(tools: Tools, namespaces: Vec<String>, view: Arc<View>, stop: watch::Receiver<bool>) {
-    let Tools { client, settings, capabilities, metrics, asker, webhook } = tools;
+/// Reconciles every profile of the watched namespaces until `stop` turns true, then finishes what is in hand.
+pub async fn run(tools: Tools, view: Arc<View>, stop: watch::Receiver<bool>) {
+    let Tools { client, settings, capabilities, metrics, asker, webhook, mut role } = tools;
     let reporter =
         Reporter { controller: apply::MANAGER.to_owned(), instance: std::env::var("HOSTNAME").ok() };
     let context = Arc::new(Context {
@@ -137,8 +141,14 @@ pub async fn run(tools: Tools, namespaces: Vec<String>, view: Arc<View>, stop: w
         _ = changes.wait_for(|observed| observed.profiles_served) => {}
         () = stopped(stop.clone()) => return,
     }
-    let scopes =
-        if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect::<Vec<_>>() };
+    let namespaces = context.settings.watch_namespace.iter().cloned();
+    let scopes = if namespaces.len() == 0 { vec![None] } else { namespaces.map(Some).collect::<Vec<_>>() };
+    tokio::select! {
+        // The sender goes only with the process.
+        _ = role.wait_for(|role| *role == Role::Leads) => {}
+        () = standby::run(&context.client, &scopes, &view) => {}
+        () = stopped(stop.clone()) => return,
+    }
     let controllers = scopes
         .into_iter()
         .map(|scope| run_scope(Arc::clone(&context), scope, Arc::clone(&view), stopped(stop.clone())));
@@ -155,6 +165,7 @@ async fn run_scope(
         Some(namespace) => Api::namespaced(context.client.clone(), namespace),
         None => Api::all(context.client.clone()),
     };
+    let scope = namespace.clone();
     let (due, due_profiles) = mpsc::unbounded();
     let controller: Controller<StoredProfile> =
         Controller::new(api, watcher::Config::default().page_size(100))
@@ -165,7 +176,7 @@ async fn run_scope(
     let synced = store.clone();
     let announce = async move {
         if synced.wait_until_ready().await.is_ok() {
-            view.add_store(synced);
+            view.set_store(scope, synced);
         }
         std::future::pending::<()>().await;
     };

@@ -28,9 +28,10 @@
 //! | [`lint`], [`render`], [`mod@reference`] | the same path without a cluster: findings, manifests, documents |
 //! | [`mod@import`] | the configuration of an application that has the telemetry library → its profile |
 //! | [`webhook`] | injection by a webhook, where the API server cannot do it itself |
+//! | [`leader`] | of several replicas one writes |
 //! | [`pipe`] | injection into manifests, for people without admission |
 //! | [`mod@explain`] | why a pod has its sidecar, or has none |
-//! | [`cli`], [`server`], [`metrics`], [`settings`], [`shutdown`] | the process around it |
+//! | [`cli`], [`server`], [`metrics`], [`settings`], [`installation`], [`shutdown`] | the process around it |
 
 pub mod apply;
 pub mod burn_rate;
@@ -41,7 +42,9 @@ pub mod explain;
 pub mod health;
 pub mod import;
 pub mod inject;
+pub mod installation;
 pub mod kinds;
+pub mod leader;
 pub mod lint;
 mod manifest;
 pub mod metrics;

@@ -27,6 +27,7 @@ pub struct Metrics {
     webhook_requests: IntCounterVec,
     webhook_duration: Histogram,
     certificate_expiry: IntGauge,
+    leader: IntGauge,
 }
 
 /// Results of a reconcile, as the label of `telemetry_operator_reconciles_total`.
@@ -95,7 +96,13 @@ impl Metrics {
             "When the certificate that the webhook shows ends, in Unix seconds; 0 without one.",
         )?;
         registry.register(Box::new(certificate_expiry.clone()))?;
+        let leader = IntGauge::new(
+            "telemetry_operator_leader",
+            "1 while this process reconciles, 0 while it stands by.",
+        )?;
+        registry.register(Box::new(leader.clone()))?;
         Ok(Self {
+            leader,
             registry: registry.clone(),
             reconciles: counter("telemetry_operator_reconciles_total", "Reconciles by result.", &["result"])?,
             duration,
@@ -192,6 +199,11 @@ impl Metrics {
     /// A request to the webhook took so long.
     pub fn webhook_took(&self, seconds: f64) {
         self.webhook_duration.observe(seconds);
+    }
+
+    /// Notes whether this process reconciles.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// When the certificate that the webhook shows ends, in Unix seconds.

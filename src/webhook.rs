@@ -9,8 +9,8 @@
 //! registration  what the API server is told        one object, by name
 //! ```
 //!
-//! Every replica serves, and every replica does all of this: they write the same bytes. No request leads to a call of the
-//! API server. The Secret and the configuration come from deploy/webhook.yaml: the operator may create neither.
+//! Every replica serves; the one that leads makes the certificates and tells the API server. No request leads to a call of the
+//! API server. The Secret and the configuration come from the chart: the operator may create neither.
 
 pub mod certificates;
 mod keeper;
@@ -20,7 +20,6 @@ mod server;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +31,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::inject::INSTALL_WEBHOOK;
+use crate::leader::Role;
 use crate::metrics::Metrics;
 use crate::observed::{Observed, Way, WebhookState};
 use crate::profile::TelemetryProfile;
-use crate::settings::Settings;
+use crate::settings::{InjectionMode, Settings};
 use crate::shutdown::stopped;
 use certificates::{CertificateError, Timing};
 use keeper::Keeper;
@@ -60,15 +61,6 @@ pub struct Service {
     pub port: u16,
 }
 
-/// `NAME` or `NAME:PORT` of the Service; the port is 443 unless it is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceName {
-    /// Name of the Service.
-    pub name: String,
-    /// Its port.
-    pub port: u16,
-}
-
 /// The webhook with all that it needs.
 pub struct Webhook {
     /// The way to the cluster.
@@ -85,13 +77,15 @@ pub struct Webhook {
     pub settings: Settings,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether this replica may write. The others serve with what it has written.
+    pub role: watch::Receiver<Role>,
 }
 
 /// Why the webhook does not inject.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// An object of deploy/webhook.yaml is not there.
-    #[error("{0}: kubectl apply -f deploy/webhook.yaml")]
+    /// An object of the chart is not there.
+    #[error("{0}: {INSTALL_WEBHOOK}")]
     Missing(String),
     /// The Secret cannot be read or written.
     #[error("the certificates in the Secret {name} cannot be kept: {source}")]
@@ -143,19 +137,6 @@ impl Service {
     }
 }
 
-impl FromStr for ServiceName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, port) = text.split_once(':').unwrap_or((text, "443"));
-        let wrong = || "write it as NAME or NAME:PORT, for example telemetry-operator-webhook:443".to_owned();
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let name_ok = !name.is_empty() && name.len() <= 63 && name.chars().all(allowed);
-        if name_ok { Ok(Self { name: name.to_owned(), port }) } else { Err(wrong()) }
-    }
-}
-
 impl Webhook {
     /// Serves and registers the webhook while it is the way of injection, withdraws it while it is not, until `stop` turns
     /// true and the last answers are given.
@@ -165,11 +146,22 @@ impl Webhook {
         state: watch::Sender<WebhookState>,
         stop: watch::Receiver<bool>,
     ) {
+        // Where it can never be the way, the installation has neither its objects nor a right to look for them.
+        if matches!(self.settings.injection, InjectionMode::Policy | InjectionMode::None) {
+            return;
+        }
         let mut work = Work::new(&self);
+        let mut roles = self.role.clone();
         loop {
             let wanted = observed.borrow_and_update().injection == Way::Webhook;
-            let outcome = if wanted { work.keep(&self).await } else { work.withdraw().await };
-            note(&state, wanted, &outcome);
+            let role = *roles.borrow_and_update();
+            let writes = role == Role::Leads;
+            let outcome = match (wanted, writes) {
+                (true, true) => work.keep(&self).await,
+                (true, false) => work.follow(&self).await,
+                (false, _) => work.withdraw(writes).await,
+            };
+            note(&state, wanted, role, &outcome);
             let settled = !wanted && outcome.is_ok();
             let look_again = async {
                 match &outcome {
@@ -182,6 +174,7 @@ impl Webhook {
             tokio::select! {
                 () = look_again => {}
                 changed = observed.changed() => if changed.is_err() { break },
+                Ok(()) = roles.changed() => {}
                 () = stopped(stop.clone()) => break,
             }
         }
@@ -200,9 +193,15 @@ impl Webhook {
     }
 }
 
-fn note(state: &watch::Sender<WebhookState>, wanted: bool, outcome: &Result<Option<u64>, WebhookError>) {
+fn note(
+    state: &watch::Sender<WebhookState>,
+    wanted: bool,
+    role: Role,
+    outcome: &Result<Option<u64>, WebhookError>,
+) {
     let now = match outcome {
         Err(error) => WebhookState::Failed(error.to_string()),
+        Ok(None) if wanted && role == Role::StandsBy => WebhookState::StandingBy,
         // Without profiles it is not known what to register.
         Ok(None) => WebhookState::Starting,
         Ok(Some(_)) if wanted => WebhookState::Registered,
@@ -277,6 +276,15 @@ impl Work {
         Ok(Some(fingerprint(&profiles)))
     }
 
+    /// One look of a replica that may not write: the certificates that are there, and the server.
+    async fn follow(&mut self, webhook: &Webhook) -> Result<Option<u64>, WebhookError> {
+        if !self.keeper.follow().await? {
+            return Ok(None);
+        }
+        self.serve(webhook.listen).await?;
+        Ok((webhook.profiles)().as_deref().map(fingerprint))
+    }
+
     async fn serve(&mut self, address: SocketAddr) -> Result<(), WebhookError> {
         if self.server.as_ref().is_some_and(|server| !server.task.is_finished()) {
             return Ok(());
@@ -292,8 +300,8 @@ impl Work {
     }
 
     /// Takes the entries out of the configuration, where there is one, and stops serving.
-    async fn withdraw(&mut self) -> Result<Option<u64>, WebhookError> {
-        if let Some(live) = self.registration.read().await? {
+    async fn withdraw(&mut self, writes: bool) -> Result<Option<u64>, WebhookError> {
+        if writes && let Some(live) = self.registration.read().await? {
             self.registration.write(&live, Vec::new()).await?;
         }
         if let Some(Serving { stop, .. }) = self.server.take() {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::run::RunError;
 use super::{CliError, Form, files};
 use crate::explain::{Candidate, Explanation, Subject, WayReport, explain};
+use crate::installation::{self, Installation};
 use crate::lint;
 use crate::manifest::{stream, template};
 use crate::pipe::PipeError;
@@ -40,6 +41,9 @@ pub(super) struct ExplainArgs {
     /// Image of sidecars where the profile names none; give it as to the operator. Left out: that of the profile's collector.
     #[arg(long, env = "COLLECTOR_IMAGE")]
     collector_image: Option<String>,
+    /// Name of the operator's installation; give it as to the operator.
+    #[arg(long, env = "INSTALLATION", value_name = "NAME", default_value = installation::DEFAULT)]
+    installation: Installation,
     /// How pods get their sidecar; give it as to the operator.
     #[arg(long, env = "INJECTION", value_enum, default_value = "auto")]
     injection: InjectionMode,
@@ -50,7 +54,12 @@ impl ExplainArgs {
     fn settings(&self, image: Option<String>) -> Settings {
         let collector_image =
             self.collector_image.clone().or(image).unwrap_or_else(|| COLLECTOR_IMAGE.to_owned());
-        Settings { collector_image, injection: self.injection, ..Settings::default() }
+        Settings {
+            collector_image,
+            injection: self.injection,
+            installation: self.installation.clone(),
+            ..Settings::default()
+        }
     }
 }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::{Client, Config};
 use telemetry::{TelemetryConfig, TelemetryManager};
 use tokio::sync::watch;
 
 use crate::controller::{self, Tools, View};
 use crate::health::ask::Asker;
-use crate::inject::WEBHOOK;
+use crate::leader::{self, Election, Fence, LeaderError, Role};
 use crate::metrics::Metrics;
 use crate::observe::Capabilities;
 use crate::observed::WebhookState;
@@ -21,7 +23,7 @@ use crate::server::{self, ServerError};
 use crate::settings::Settings;
 use crate::shutdown::{stop_signal, stopped};
 use crate::webhook::certificates::Timing;
-use crate::webhook::{Service, ServiceName, Webhook};
+use crate::webhook::{Service, Webhook};
 
 /// How long reconciles in hand may take after a signal. With the spans' time it stays below 10 s.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -31,19 +33,15 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Namespace to work in; may be repeated. Left out: all.
-    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
-    watch_namespace: Vec<String>,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     /// Address of the webhook, where pods get their sidecar by it.
     #[arg(long, env = "WEBHOOK_LISTEN", default_value = "0.0.0.0:9443")]
     webhook_listen: SocketAddr,
-    /// Service by which the API server reaches the webhook, as NAME or NAME:PORT, in the operator's namespace (POD_NAMESPACE). Its
-    /// Secret and its MutatingWebhookConfiguration have the same name.
-    #[arg(long, env = "WEBHOOK_SERVICE", default_value = WEBHOOK)]
-    webhook_service: ServiceName,
+    /// Port of the Service by which the API server reaches the webhook. The Service is in the operator's namespace (POD_NAMESPACE).
+    #[arg(long, env = "WEBHOOK_PORT", default_value_t = 443)]
+    webhook_port: u16,
     /// OTLP endpoint for the operator's own traces and logs, for example http://collector:4317. Left out: none are sent.
     /// The standard OTEL_* variables go before it.
     #[arg(long)]
@@ -54,6 +52,13 @@ pub struct RunArgs {
     /// Form of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
     log_format: Format,
+    /// Work only while holding the Lease of the installation's name in the operator's namespace (POD_NAMESPACE). Replicas that do
+    /// not hold it stand by and serve the webhook. Left out: this process is the only one.
+    #[arg(long, env = "LEADER_ELECTION")]
+    leader_election: bool,
+    /// How long the Lease lives without being renewed, in seconds. Its holder gives up after two thirds.
+    #[arg(long, env = "LEASE_DURATION", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(5..=600))]
+    lease_duration: u16,
     #[command(flatten)]
     settings: Settings,
 }
@@ -91,6 +96,9 @@ pub enum RunError {
     /// The HTTP server fails.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The Lease is lost.
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] std::io::Error),
@@ -133,36 +141,101 @@ pub(super) fn run(args: RunArgs) -> Result<(), RunError> {
 
 async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunError> {
     let stop = stop_signal().map_err(RunError::Signals)?;
-    let client = Client::try_from(Config::infer().await?)?;
     let metrics = Metrics::new(telemetry.registry())?;
+    let identity = leader::identity();
+    let mut config = Config::infer().await?;
+    // The API server's audit log tells replicas apart by it.
+    config.headers.push((USER_AGENT, user_agent(&identity)));
+    let fence = if args.leader_election { Fence::closed() } else { Fence::open() };
+    let client = leader::client(&config, &fence, lease(&args))?;
+    let (role, roles) = watch::channel(if args.leader_election { Role::Unknown } else { Role::Leads });
+    metrics.set_leader(!args.leader_election);
     let (capabilities, discovery) = Capabilities::start(client.clone(), args.settings.clone()).await;
     let (webhook_state, webhook_seen) = watch::channel(WebhookState::Starting);
-    let scopes = args.watch_namespace.len().max(1);
+    let scopes = args.settings.watch_namespace.len().max(1);
     let view = Arc::new(View::new(capabilities.clone(), webhook_seen.clone(), scopes));
     let server = server::bind(args.listen, Arc::clone(&view), metrics.clone(), stopped(stop.clone())).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "telemetry-operator starts");
-    let asker = Asker::new(client.clone(), metrics.clone())?;
-    let webhook =
-        webhook(&args, &client, &view, &metrics).run(capabilities.changes(), webhook_state, stop.clone());
-    let tools =
-        Tools { client, settings: args.settings, capabilities, metrics, asker, webhook: webhook_seen };
-    let controller = controller::run(tools, args.watch_namespace, view, stop.clone());
+    let asker = Asker::new(client.clone(), metrics.clone(), args.settings.watch_namespace.is_empty())?;
+    let webhook = webhook(&args, &client, &view, &metrics, roles.clone()).run(
+        capabilities.changes(),
+        webhook_state,
+        stop.clone(),
+    );
+    let (done, finished) = watch::channel(false);
+    let election = election(&args, config, identity, fence, &metrics)?;
+    let election = async {
+        match election {
+            Some(election) => election.run(role, finished).await.map_err(RunError::from),
+            None => Ok(()),
+        }
+    };
+    let tools = Tools {
+        client,
+        settings: args.settings,
+        capabilities,
+        metrics,
+        asker,
+        webhook: webhook_seen,
+        role: roles,
+    };
+    let controller = controller::run(tools, view, stop.clone());
     let drained = async {
         tokio::select! {
             () = controller => tracing::info!("every reconcile in hand is finished"),
             () = after(stopped(stop), DRAIN) => tracing::warn!("reconciles in hand took too long and were left"),
         }
     };
+    let work = async {
+        let result = tokio::join!(server, drained, webhook).0;
+        // Now nothing is in hand any more: another replica may begin.
+        done.send_replace(true);
+        result.map_err(RunError::from)
+    };
     tokio::select! {
-        result = async { tokio::join!(server, drained, webhook).0 } => result?,
-        () = discovery => {}
+        result = async { tokio::try_join!(work, election) } => result.map(drop),
+        () = discovery => Ok(()),
     }
-    Ok(())
 }
 
-fn webhook(args: &RunArgs, client: &Client, view: &Arc<View>, metrics: &Metrics) -> Webhook {
-    let ServiceName { name, port } = args.webhook_service.clone();
-    let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
+/// The operator's namespace.
+fn own_namespace(default: &str) -> String {
+    std::env::var("POD_NAMESPACE").unwrap_or_else(|_| default.to_owned())
+}
+
+fn user_agent(identity: &str) -> HeaderValue {
+    let text = format!("telemetry-operator/{} ({identity})", env!("CARGO_PKG_VERSION"));
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("telemetry-operator"))
+}
+
+fn lease(args: &RunArgs) -> leader::Timing {
+    leader::Timing { lease: Duration::from_secs(args.lease_duration.into()) }
+}
+
+fn election(
+    args: &RunArgs,
+    config: Config,
+    identity: String,
+    fence: Fence,
+    metrics: &Metrics,
+) -> Result<Option<Election>, RunError> {
+    if !args.leader_election {
+        return Ok(None);
+    }
+    let namespace = own_namespace(&config.default_namespace);
+    let name = (namespace.as_str(), args.settings.installation.name());
+    Ok(Some(Election::new(Client::try_from(config)?, name, identity, lease(args), fence, metrics.clone())))
+}
+
+fn webhook(
+    args: &RunArgs,
+    client: &Client,
+    view: &Arc<View>,
+    metrics: &Metrics,
+    role: watch::Receiver<Role>,
+) -> Webhook {
+    let (name, port) = (args.settings.installation.webhook(), args.webhook_port);
+    let namespace = own_namespace(client.default_namespace());
     let view = Arc::clone(view);
     Webhook {
         client: client.clone(),
@@ -172,6 +245,7 @@ fn webhook(args: &RunArgs, client: &Client, view: &Arc<View>, metrics: &Metrics)
         profiles: Arc::new(move || view.profiles()),
         settings: args.settings.clone(),
         metrics: metrics.clone(),
+        role,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the HTTP server may see of the controller: what it waits for, and every profile's conditions. In: stores.
 //! Out: words. No cluster.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -17,7 +18,8 @@ use crate::status;
 pub struct View {
     capabilities: Capabilities,
     webhook: watch::Receiver<WebhookState>,
-    stores: Mutex<Vec<Store<StoredProfile>>>,
+    /// By namespace, or one for all.
+    stores: Mutex<BTreeMap<Option<String>, Store<StoredProfile>>>,
     scopes: usize,
 }
 
@@ -93,10 +95,11 @@ impl View {
     }
 
     fn stores(&self) -> Vec<Store<StoredProfile>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(super) fn add_store(&self, store: Store<StoredProfile>) {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+    /// The profiles of a namespace, or of all. Until then the store before it counts.
+    pub(super) fn set_store(&self, scope: Option<String>, store: Store<StoredProfile>) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).insert(scope, store);
     }
 }

@@ -1,8 +1,8 @@
 //! The certificates in their Secret. In: the Secret, the time. Out: certificates that everybody shares, renewed in time, and the
 //! present one for the TLS server. Talks to the cluster (one object, by name).
 //!
-//! Every replica looks at the Secret and any of them may take the next step: the API server lets one of two writers win, and the
-//! other reads what that one wrote.
+//! Every replica looks at the Secret, and the one that leads takes the next step. A writer that is not alone all the same wins or reads
+//! what the other wrote.
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -66,6 +66,18 @@ impl Keeper {
             }
         }
         Err(WebhookError::Busy { name: self.service.name.clone() })
+    }
+
+    /// Reads the certificates and hands the server's to the TLS server, without a step of our own. False: there are none yet.
+    pub(super) async fn follow(&self) -> Result<bool, WebhookError> {
+        Ok(match stored(&self.read().await?) {
+            Some(Ok((present, certified))) => {
+                self.show(&present, certified);
+                true
+            }
+            // Whoever leads makes them anew.
+            Some(Err(_)) | None => false,
+        })
     }
 
     fn show(&self, present: &Certificates, certified: rustls::sign::CertifiedKey) {

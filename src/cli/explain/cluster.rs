@@ -9,7 +9,6 @@ use kube::{Api, Client};
 
 use super::{ExplainArgs, ExplainError, subject_of};
 use crate::explain::{Candidate, Subject, WayReport};
-use crate::inject::WEBHOOK;
 use crate::observed::Way;
 use crate::profile::TelemetryProfile;
 
@@ -97,7 +96,7 @@ pub(super) async fn way(client: &Client, args: &ExplainArgs, candidates: &[Candi
         Err(error) => return WayReport::unknown(&error.to_string()),
     };
     let webhook = match way {
-        Way::Webhook => match webhook_problem(client).await {
+        Way::Webhook => match webhook_problem(client, &settings.installation.webhook()).await {
             Ok(problem) => problem,
             Err(error) => return WayReport::unknown(&error.to_string()),
         },
@@ -107,12 +106,12 @@ pub(super) async fn way(client: &Client, args: &ExplainArgs, candidates: &[Candi
 }
 
 /// What keeps the API server from calling the operator's webhook.
-async fn webhook_problem(client: &Client) -> Result<Option<String>, kube::Error> {
+async fn webhook_problem(client: &Client, name: &str) -> Result<Option<String>, kube::Error> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    Ok(match api.get_opt(WEBHOOK).await? {
-        None => Some(format!("MutatingWebhookConfiguration/{WEBHOOK} is missing: nothing injects")),
+    Ok(match api.get_opt(name).await? {
+        None => Some(format!("MutatingWebhookConfiguration/{name} is missing: nothing injects")),
         Some(found) if found.webhooks.as_ref().is_none_or(Vec::is_empty) => Some(format!(
-            "MutatingWebhookConfiguration/{WEBHOOK} is empty: the operator has not registered its webhook"
+            "MutatingWebhookConfiguration/{name} is empty: the operator has not registered its webhook"
         )),
         Some(_) => None,
     })
