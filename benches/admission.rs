@@ -88,11 +88,8 @@ struct Bed {
 impl Bed {
     async fn start() -> Self {
         let plane = ControlPlane::start().unwrap();
-        let file =
-            |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        for manifest in ["crds/telemetryprofile.yaml", "deploy/rbac.yaml"] {
-            plane.apply(&file(manifest)).unwrap();
-        }
+        let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/telemetryprofile.yaml");
+        plane.apply(&std::fs::read_to_string(crd).unwrap()).unwrap();
         let established =
             ["wait", "--for=condition=Established", "crd/telemetryprofiles.telemetry-operator.dev"];
         testbed::output(&mut plane.kubectl(established)).unwrap();
@@ -184,7 +181,7 @@ impl Bed {
             "--webhook-listen",
             &format!("127.0.0.1:{webhook}"),
         ]);
-        command.args(["--webhook-service", &format!("{WEBHOOK}:{webhook}")]);
+        command.args(["--webhook-port", &webhook.to_string()]);
         command.env("KUBECONFIG", self.plane.kubeconfig()).env("POD_NAMESPACE", SYSTEM);
         let readiness =
             Readiness::Http { url: format!("http://127.0.0.1:{http}/readyz"), deadline: DEADLINE };

@@ -104,7 +104,7 @@ impl Plan {
                 go::program(&steps, module, source, tags, ldflags)?
             }
             Recipe::Files { module, of, directory } => go::files(&steps, module, of, directory)?,
-            Recipe::Debian { packages } => debian::tree(&steps, packages)?,
+            Recipe::Debian { packages, whole } => debian::tree(&steps, packages, *whole)?,
         };
         let parent =
             self.result.parent().ok_or_else(|| anyhow!("{} has no parent", self.result.display()))?;

@@ -2,12 +2,13 @@
 //! can use, standard error the rest.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use testbed::named::{Cluster, Shape, Up};
-use testbed::{BACK_ENDS, Image, Node, Part};
+use testbed::{BACK_ENDS, Image, Node, Part, build_image};
 
 /// Starts and stops a real Kubernetes on this machine: a control plane alone, or with a node that runs pods.
 ///
@@ -45,6 +46,13 @@ enum Action {
     Path {
         /// For example promtool
         part: Part,
+    },
+    /// Build the operator's image from the Dockerfile, without a registry, and write it to a file (needs root)
+    Image {
+        /// The OCI archive
+        archive: PathBuf,
+        /// Arguments of the Dockerfile, as NAME=VALUE
+        arguments: Vec<String>,
     },
     /// Remove what test runs and killed commands have left behind: directories and control groups, never a running cluster
     Sweep,
@@ -84,6 +92,13 @@ fn run(command: Action) -> Result<()> {
             let existed = Cluster::named(&name)?.down()?;
             eprintln!("testbed: cluster {name:?} {}", if existed { "is gone" } else { "did not exist" });
             Ok(())
+        }
+        Action::Image { archive, arguments } => {
+            let arguments = arguments
+                .iter()
+                .map(|text| text.split_once('=').ok_or_else(|| anyhow!("{text:?}: write it as NAME=VALUE")))
+                .collect::<Result<Vec<_>>>()?;
+            build_image(Path::new("."), &arguments, &archive)
         }
         Action::Status => {
             for status in Cluster::all()?.iter().map(Cluster::status) {

@@ -142,13 +142,18 @@ impl Node {
         for image in images {
             let archive = self.plane.directory().join("image.tar");
             image.archive(&archive)?;
-            let mut import = self.ctr(&["images", "import"])?;
-            // The kubelet asks for the names as they are; without a digest beside them nothing else is told of.
-            import.arg("--local").arg(&archive);
-            self.run(import).with_context(|| format!("cannot import {}", image.name))?;
+            self.load_archive(&archive).with_context(|| format!("cannot import {}", image.name))?;
             fs::remove_file(&archive)?;
         }
         Ok(())
+    }
+
+    /// Gives pods the image of an OCI archive, under the name that it has there.
+    pub fn load_archive(&self, archive: &Path) -> Result<()> {
+        let mut import = self.ctr(&["images", "import"])?;
+        // The kubelet asks for the names as they are; without a digest beside them nothing else is told of.
+        import.arg("--local").arg(archive);
+        self.run(import).map(drop)
     }
 
     /// Ends a container's process without warning. `id` is the one in its pod's status.

@@ -16,6 +16,10 @@ pub enum Part {
     KubeControllerManager,
     /// The Kubernetes command line.
     Kubectl,
+    /// Debian's builder of images: a directory tree.
+    Buildah,
+    /// What an image's program is compiled in: the tree of a small Debian with a C compiler.
+    BuildRoot,
     /// What gives pods their node.
     KubeScheduler,
     /// What runs the pods of a node.
@@ -50,6 +54,12 @@ pub enum Part {
     PrometheusConfigReloader,
     /// The API server of Kubernetes 1.35, which does not serve mutating admission policies.
     KubeApiserver135,
+    /// What installs charts.
+    Helm,
+    /// What makes a chart's README of the comments in its values.
+    HelmDocs,
+    /// A checker of what manifests ask of a cluster.
+    KubeScore,
 }
 
 /// A Go module of our own that pins one part, or several which agree on their dependencies.
@@ -77,8 +87,8 @@ pub(crate) enum Recipe {
     Program { module: &'static Module, source: Source, tags: &'static str, ldflags: &'static str },
     /// The YAML files of a directory in a module that our module requires.
     Files { module: &'static Module, of: &'static str, directory: &'static str },
-    /// Debian packages with what they need, unpacked into one tree.
-    Debian { packages: &'static [&'static str] },
+    /// Debian packages with what they need, unpacked into one tree: with what this machine lacks, or `whole`, with everything.
+    Debian { packages: &'static [&'static str], whole: bool },
 }
 
 /// Where the main package of a program comes from.
@@ -114,6 +124,8 @@ static COLLECTOR: Module = module!("collector");
 static CONTAINERD: Module = module!("containerd");
 static COREDNS: Module = module!("coredns");
 static ETCD: Module = module!("etcd");
+static HELM: Module = module!("helm");
+static HELM_DOCS: Module = module!("helm-docs");
 /// Without the client for Elasticsearch, which takes a third of the time to build.
 static JAEGER: Module = Module {
     beside: &[
@@ -123,6 +135,7 @@ static JAEGER: Module = Module {
     ],
     ..module!("jaeger")
 };
+static KUBE_SCORE: Module = module!("kube-score");
 static KUBERNETES: Module = module!("kubernetes");
 /// Only its API server is built: a store and controllers of a newer version go with it.
 static KUBERNETES_1_35: Module = module!("kubernetes-1.35");
@@ -138,9 +151,16 @@ static PROMETHEUS: Module = Module {
 };
 static PROMETHEUS_OPERATOR: Module = module!("prometheus-operator");
 
+/// What the Dockerfile's first stage runs, and the authorities that its last one has.
+const BUILD_ROOT: &[&str] =
+    &["gcc", "libc6-dev", "dash", "coreutils", "findutils", "ca-certificates", "base-files", "base-passwd"];
+
 const STRIPPED: &str = "-s -w";
 // Without their version from outside, these programs say that they have none.
 const CONTAINERD_FLAGS: &str = "-s -w -X github.com/containerd/containerd/v2/version.Version=v2.4.2";
+const HELM_FLAGS: &str = "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1";
+const HELM_DOCS_FLAGS: &str = "-s -w -X main.version=1.14.2";
+const KUBE_SCORE_FLAGS: &str = "-s -w -X main.version=v1.20.0";
 const JAEGER_FLAGS: &str = "-s -w -X github.com/jaegertracing/jaeger/internal/version.latestVersion=v1.76.0";
 const KUBERNETES_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
                                 -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3";
@@ -152,7 +172,7 @@ const PROMETHEUS_OPERATOR_FLAGS: &str = "-s -w -X github.com/prometheus/common/v
 
 impl Part {
     /// Every part; those that others wait for most come first.
-    pub const ALL: [Part; 21] = [
+    pub const ALL: [Part; 26] = [
         Part::Etcd,
         Part::KubeApiserver,
         Part::KubeControllerManager,
@@ -174,6 +194,11 @@ impl Part {
         Part::PrometheusOperator,
         Part::PrometheusConfigReloader,
         Part::KubeApiserver135,
+        Part::Helm,
+        Part::HelmDocs,
+        Part::KubeScore,
+        Part::Buildah,
+        Part::BuildRoot,
     ];
 
     fn facts(self) -> Facts {
@@ -206,7 +231,20 @@ impl Part {
             Part::NodeTools => Facts {
                 name: "node-tools",
                 seconds: 5,
-                recipe: Recipe::Debian { packages: &["runc", "nftables", "containernetworking-plugins"] },
+                recipe: Recipe::Debian {
+                    packages: &["runc", "nftables", "containernetworking-plugins"],
+                    whole: false,
+                },
+            },
+            Part::Buildah => Facts {
+                name: "buildah",
+                seconds: 8,
+                recipe: Recipe::Debian { packages: &["buildah"], whole: false },
+            },
+            Part::BuildRoot => Facts {
+                name: "build-root",
+                seconds: 20,
+                recipe: Recipe::Debian { packages: BUILD_ROOT, whole: true },
             },
             Part::Coredns => own("coredns", 60, &COREDNS, include_str!("../parts/coredns/main.go")),
             Part::Pause => own("pause", 1, &PAUSE, include_str!("../parts/pause/main.go")),
@@ -234,6 +272,21 @@ impl Part {
                     directory: "example/prometheus-operator-crd",
                 },
             },
+            Part::Helm => command("helm", 85, &HELM, "helm.sh/helm/v4/cmd/helm", HELM_FLAGS),
+            Part::HelmDocs => command(
+                "helm-docs",
+                4,
+                &HELM_DOCS,
+                "github.com/norwoodj/helm-docs/cmd/helm-docs",
+                HELM_DOCS_FLAGS,
+            ),
+            Part::KubeScore => command(
+                "kube-score",
+                4,
+                &KUBE_SCORE,
+                "github.com/zegl/kube-score/cmd/kube-score",
+                KUBE_SCORE_FLAGS,
+            ),
             Part::PrometheusOperator => prometheus_operator(
                 "prometheus-operator",
                 110,

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::build::ensure as ensure_built;
 use crate::daemon::output;
 use crate::forward::Forward;
+use crate::helm::helm;
 use crate::image::Image;
 use crate::node::Node;
 use crate::part::Part;
@@ -20,8 +22,11 @@ pub const BACK_ENDS: [Part; 3] = [Part::Collector, Part::Jaeger, Part::Prometheu
 /// The operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "telemetry-system";
 
-/// The image of [`Part::Collector`].
-const COLLECTOR_IMAGE: &str = "localhost/collector:testbed";
+/// The Helm release of the operator.
+pub const RELEASE: &str = "telemetry-operator";
+
+/// The chart in the repository.
+const CHART: &str = "charts/telemetry-operator";
 
 /// A node on which the operator runs.
 pub struct Stack {
@@ -36,6 +41,7 @@ impl Stack {
     /// When the machine cannot run a node, or the operator does not become available.
     pub fn start(repository: &Path, programs: &Path, environment: &[(&str, &str)]) -> Result<Stack> {
         Node::ensure_parts(&BACK_ENDS)?;
+        ensure_built(&[Part::Helm])?;
         let mut images = Vec::new();
         for name in ["telemetry-operator", "export-trakt-4-letterboxd", "trakt-sim"] {
             let program = programs.join(name);
@@ -48,38 +54,46 @@ impl Stack {
         let node = Node::start()?;
         node.load(&images)?;
         let stack = Stack { node, repository: repository.to_owned() };
-        stack.install_injection(programs)?;
-        stack.install_operator(environment)?;
+        stack.install(environment)?;
         Ok(stack)
     }
 
-    /// The CRD, and the policy by which the API server itself injects sidecars with the testbed's image. It works from now on,
-    /// with or without an operator.
-    fn install_injection(&self, programs: &Path) -> Result<()> {
-        self.apply_file(None, "crds/telemetryprofile.yaml")?;
-        self.kubectl(
-            "wait --for=condition=Established crd/telemetryprofiles.telemetry-operator.dev --timeout=60s",
-        )?;
-        let mut policy = Command::new(programs.join("telemetry-operator"));
-        policy.args(["policy", "--collector-image", COLLECTOR_IMAGE]);
-        self.apply(None, &output(&mut policy)?).context("the injection policy")
+    /// The chart, as an administrator installs it. The API server injects sidecars from now on, with or without an operator.
+    fn install(&self, environment: &[(&str, &str)]) -> Result<()> {
+        self.namespace(OPERATOR_NAMESPACE)?;
+        output(&mut self.helm_install(environment)?).map(drop).context("helm install")
     }
 
-    fn install_operator(&self, environment: &[(&str, &str)]) -> Result<()> {
-        self.apply_file(None, "deploy/rbac.yaml")?;
-        self.restrict(OPERATOR_NAMESPACE)?;
-        self.apply_file(None, "deploy/operator.yaml")?;
-        let deployment = format!("-n {OPERATOR_NAMESPACE} deployment/telemetry-operator");
-        self.kubectl(&format!("set image {deployment} operator=localhost/telemetry-operator:testbed"))?;
-        let mut variables = format!(
-            "set env {deployment} COLLECTOR_IMAGE={COLLECTOR_IMAGE} \
-             JAEGER_IMAGE=localhost/jaeger:testbed PROMETHEUS_IMAGE=localhost/prometheus:testbed"
-        );
-        for (name, value) in environment {
-            variables += &format!(" {name}={value}");
+    /// Helm, for the chart of the repository with the testbed's images and `environment` for the operator.
+    ///
+    /// # Errors
+    /// When Helm cannot be built.
+    pub fn helm_install(&self, environment: &[(&str, &str)]) -> Result<Command> {
+        let extra: Vec<_> =
+            environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let images = [
+            ("image", "telemetry-operator"),
+            ("operands.collector.image", "collector"),
+            ("operands.jaeger.image", "jaeger"),
+            ("operands.prometheus.image", "prometheus"),
+        ];
+        let mut command = self.helm()?;
+        command.args(["upgrade", "--install", RELEASE]).arg(self.repository.join(CHART));
+        command.args(["--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s"]);
+        for (value, name) in images {
+            command.arg("--set").arg(format!("{value}.repository=localhost/{name},{value}.tag=testbed"));
         }
-        self.kubectl(&variables)?;
-        self.kubectl(&format!("rollout status {deployment} --timeout=120s")).map(drop)
+        command.arg("--set-json").arg(format!("extraEnv={}", Value::from(extra)));
+        Ok(command)
+    }
+
+    /// Helm, to add arguments to.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn helm(&self) -> Result<Command> {
+        let plane = self.node.control_plane();
+        helm(plane.directory(), Some(plane.kubeconfig()))
     }
 
     /// The node.

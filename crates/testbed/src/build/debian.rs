@@ -1,5 +1,5 @@
-//! Unpacks Debian packages without installing them. In: names of packages. Out: one directory tree of them and of those that they need and
-//! this machine lacks. Does not talk to the cluster; apt downloads the packages and verifies their signatures.
+//! Unpacks Debian packages without installing them. In: names of packages. Out: one directory tree of them and of those that they need,
+//! all of them or those that this machine lacks. Does not talk to the cluster; apt downloads the packages and verifies their signatures.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -25,7 +25,7 @@ pub(super) fn release() -> Result<String> {
 }
 
 /// Downloads packages and unpacks them.
-pub(super) fn tree(steps: &Steps<'_>, packages: &[&str]) -> Result<PathBuf> {
+pub(super) fn tree(steps: &Steps<'_>, packages: &[&str], whole: bool) -> Result<PathBuf> {
     let archives = steps.work.join("archives");
     fs::create_dir_all(archives.join("partial"))?;
     let download = || {
@@ -33,6 +33,10 @@ pub(super) fn tree(steps: &Steps<'_>, packages: &[&str]) -> Result<PathBuf> {
         apt.args(["install", "--download-only", "--reinstall", "--no-install-recommends", "--yes"]);
         apt.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
         // Nothing on the machine changes, so neither its lock nor apt's own user, who cannot write here, is needed.
+        if whole {
+            // As on a machine on which nothing is installed.
+            apt.args(["-o", "Dir::State::status=/dev/null"]);
+        }
         apt.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"]);
         steps.run(apt.args(packages).stdin(Stdio::null()))
     };

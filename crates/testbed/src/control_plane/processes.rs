@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
@@ -50,7 +50,7 @@ impl Files {
             kubectl: path(Part::Kubectl)?,
             kubeconfig: at("kubeconfig"),
             authority: at("certificates/apiserver.crt"),
-            audit_log: at("audit.log"),
+            audit_log: audit_log(&directory),
             directory,
         })
     }
@@ -112,6 +112,8 @@ impl Files {
                 ("--cert-dir", &self.at("certificates")),
                 ("--service-cluster-ip-range", &SERVICE_RANGE),
                 ("--authorization-mode", &"Node,RBAC"),
+                // As on OpenShift: who owns an object that holds up its owner's deletion must be allowed to do that.
+                ("--enable-admission-plugins", &"OwnerReferencesPermissionEnforcement"),
                 ("--token-auth-file", &credentials.tokens),
                 ("--service-account-issuer", &"https://kubernetes.default.svc"),
                 ("--service-account-signing-key-file", &credentials.signing_key),
@@ -171,6 +173,18 @@ impl Files {
         fs::write(&log, "")?;
         Ok(log)
     }
+}
+
+/// In the control plane's own directory, or under a name of its own in the folder of the variable `TESTBED_AUDIT_LOGS`: there it
+/// outlives the control plane, for who wants to know what was asked of all of them.
+fn audit_log(directory: &Directory) -> PathBuf {
+    let Some(folder) = std::env::var_os("TESTBED_AUDIT_LOGS") else {
+        return directory.path().join("audit.log");
+    };
+    let name = directory.path().file_name().unwrap_or_default().to_string_lossy();
+    // A directory's name is free again when its control plane is gone.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    Path::new(&folder).join(format!("{name}.{now}.log"))
 }
 
 /// Where the processes of a control plane listen.

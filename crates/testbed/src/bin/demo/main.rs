@@ -16,6 +16,7 @@ mod keep;
 mod metrics;
 mod picture;
 mod profiles;
+mod release;
 mod show;
 mod sidecar;
 mod traces;
@@ -67,8 +68,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     interrupt::catch()?;
     let programs = current_exe()?;
     let programs = programs.parent().context("the demo's program has no directory")?;
-    progress.say("building what is missing, then starting a node with the operator on it");
+    progress.say("building what is missing, then starting a node and installing the chart on it");
     let stack = Stack::start(&arguments.repository, programs, &OPERATOR_ENVIRONMENT)?;
+    release::show(&stack)?;
 
     progress.say("applying the operator's own profile");
     profiles::apply(&stack, &OPERATOR)?;
