@@ -279,7 +279,7 @@ fn the_other_commands_print_what_they_promise() {
     assert_eq!(succeed(&["version"], None), format!("telemetry-operator {}\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         let script = succeed(&["completion", shell], None);
-        for command in ["run", "render", "validate", "import", "inject", "uninject", "explain"] {
+        for command in ["run", "render", "validate", "import", "inject", "uninject", "explain", "check"] {
             assert!(script.contains(command), "{shell}: {command} is not completed");
         }
     }
@@ -302,6 +302,7 @@ fn the_other_commands_print_what_they_promise() {
         "inject",
         "uninject",
         "explain",
+        "check",
         "version",
         "completion",
     ] {

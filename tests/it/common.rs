@@ -1,8 +1,10 @@
 //! What the tests on a real API server share: one control plane for the whole run, a namespace for each test, the
 //! operator as a process under its own restricted account, and waiting for conditions with a deadline.
 
+mod audit;
 mod operator;
 mod policy;
+mod roles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -12,22 +14,27 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use audit::{Request, requests};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, Config, ResourceExt};
 pub use operator::Operator;
 pub use policy::rewriting_policy;
+pub use roles::roles;
 use serde_json::{Value, json};
+use telemetry_operator::installation::Installation;
 use telemetry_operator::kinds::ChildKind;
 use telemetry_operator::observe::is_not_found;
 use telemetry_operator::profile::TelemetryProfile;
+use telemetry_operator::settings::Settings;
+use telemetry_operator::{cli, rbac};
 use testbed::ControlPlane;
 
 /// Generous: two cores run a whole control plane and several tests at once.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Account of the operator in deploy/rbac.yaml.
+/// Account of the operator in an installation without a name of its own.
 pub const OPERATOR_NAMESPACE: &str = "telemetry-system";
 pub const OPERATOR_ACCOUNT: &str = "telemetry-operator";
 
@@ -65,9 +72,19 @@ impl Cluster {
         Self::with(ControlPlane::start_1_35().expect("a control plane"), false)
     }
 
+    /// A control plane with nothing of the operator's, for what the chart installs. Each release has an account of its own.
+    pub fn empty() -> Self {
+        let plane = ControlPlane::start().expect("a control plane");
+        let operator_kubeconfig = plane.kubeconfig().to_path_buf();
+        Self { plane, operator_kubeconfig }
+    }
+
     fn with(plane: ControlPlane, policy: bool) -> Self {
         plane.apply(&repository_file("crds/telemetryprofile.yaml")).expect("the CRD is accepted");
-        plane.apply(&repository_file("deploy/rbac.yaml")).expect("the RBAC manifest is accepted");
+        let installation = Installation::default();
+        let documents = roles(&installation, OPERATOR_NAMESPACE, &rbac::rules(&installation), &[]);
+        let documents: Vec<_> = documents.iter().map(ToString::to_string).collect();
+        plane.apply(&documents.join("\n---\n")).expect("the roles are accepted");
         output(plane.kubectl([
             "wait",
             "--for=condition=Established",
@@ -75,7 +92,7 @@ impl Cluster {
             "--timeout=60s",
         ]));
         if policy {
-            plane.apply(&repository_file("deploy/injection-policy.yaml")).expect("the policy is accepted");
+            plane.apply(&injection_policy()).expect("the policy is accepted");
         }
         let operator_kubeconfig = plane
             .kubeconfig_for_service_account(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT)
@@ -100,53 +117,25 @@ impl Cluster {
         let body = json!({"metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
         let namespace = serde_json::from_value(body).expect("a namespace");
         api.create(&PostParams::default(), &namespace).await.expect("the namespace is made");
+        self.make_prometheus_role(&name);
         name
+    }
+
+    /// What the chart makes in each watched namespace: an operator that works in some namespaces binds managed Prometheuses to it.
+    pub fn make_prometheus_role(&self, namespace: &str) {
+        let installation = Installation::default();
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": installation.prometheus_role(), "namespace": namespace},
+            "rules": rbac::rules(&installation).prometheus,
+        });
+        self.plane.apply(&role.to_string()).expect("the role is accepted");
     }
 
     /// The operator as a process, for these namespaces only, ready to work.
     pub fn operator(&self, namespaces: &[&str], arguments: &[&str]) -> Operator {
         Operator::start(self, namespaces, arguments, &[], true)
-    }
-
-    /// Finished writes by the operator's account in these namespaces, from the API server's audit log.
-    pub fn operator_writes(&self, namespaces: &[&str]) -> Vec<String> {
-        let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
-        let log = std::fs::read_to_string(self.plane.audit_log()).expect("the audit log");
-        log.lines()
-            // The last line may be half written.
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|event| {
-                event["stage"] == "ResponseComplete" && event["user"]["username"] == user.as_str()
-            })
-            .filter(|event| {
-                ["create", "update", "patch", "delete", "deletecollection"]
-                    .contains(&event["verb"].as_str().unwrap_or_default())
-            })
-            .filter(|event| {
-                namespaces.contains(&event["objectRef"]["namespace"].as_str().unwrap_or_default())
-            })
-            .map(|event| {
-                format!(
-                    "{} {}/{} {} -> {}",
-                    event["verb"].as_str().unwrap_or_default(),
-                    event["objectRef"]["resource"].as_str().unwrap_or_default(),
-                    event["objectRef"]["name"].as_str().unwrap_or_default(),
-                    event["objectRef"]["subresource"].as_str().unwrap_or_default(),
-                    event["responseStatus"]["code"],
-                )
-            })
-            .collect()
-    }
-
-    /// What the operator's account was not allowed to do, from the API server's audit log.
-    pub fn operator_denials(&self) -> Vec<String> {
-        let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR_ACCOUNT}");
-        let log = std::fs::read_to_string(self.plane.audit_log()).expect("the audit log");
-        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let denied = events.filter(|event| {
-            event["user"]["username"] == user.as_str() && event["responseStatus"]["code"] == 403
-        });
-        denied.map(|event| format!("{} {}", event["verb"], event["requestURI"])).collect()
     }
 
     /// Waits until the operator has written nothing in these namespaces for three seconds.
@@ -353,6 +342,11 @@ pub fn full_spec() -> Value {
 /// The smallest spec.
 pub fn minimal_spec() -> Value {
     json!({"selector": {"matchLabels": {"app": "x"}}, "service": {"name": "x"}})
+}
+
+/// The policy by which the API server injects, and its binding.
+pub fn injection_policy() -> String {
+    cli::policy(&Settings::default()).expect("YAML")
 }
 
 /// Text of a file of the repository.

@@ -71,7 +71,9 @@ async fn every_example_is_accepted_and_render_prints_what_is_applied() {
         // The same profile in a file, for this namespace, rendered without the cluster.
         let moved = cluster.plane.directory().join(format!("{namespace}.yaml"));
         std::fs::write(&moved, serde_json::to_string(&profile).expect("JSON")).expect("the file");
-        let rendered = render(&["--owner-uid", &live.uid().expect("a UID")], &moved);
+        // As the operator of this test: it works in this namespace only.
+        let arguments = ["--owner-uid", &live.uid().expect("a UID"), "--watch-namespace", &namespace];
+        let rendered = render(&arguments, &moved);
         let applied = children(&client, &namespace).await;
         assert_eq!(rendered.len(), applied.len(), "{}", file.display());
         assert_eq!(live.status.expect("a status").children.len(), applied.len(), "{}", file.display());

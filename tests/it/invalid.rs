@@ -6,6 +6,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use bounds::field_path;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ fn schema() -> Value {
 }
 
 /// The API server's refusal as (field, reason and message), or nothing when it accepts. Nothing is stored.
-async fn refusal(client: &Client, namespace: &str, body: &Value) -> Vec<(String, String)> {
+pub async fn refusal(client: &Client, namespace: &str, body: &Value) -> Vec<(String, String)> {
     let url = format!(
         "/apis/telemetry-operator.dev/v1alpha1/namespaces/{namespace}/telemetryprofiles?dryRun=All&fieldValidation=Strict"
     );

@@ -88,7 +88,7 @@ async fn a_kind_that_is_asked_for_and_not_served_is_named() {
 }
 
 /// The Grafana Operator's CRD is not to be had from a package registry. This stands for it: the same names, any content.
-const GRAFANA_DASHBOARDS: &str = "
+pub const GRAFANA_DASHBOARDS: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: grafanadashboards.grafana.integreatly.org}

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod canary;
 mod conflicts;
 mod crashes;
 mod documents;
@@ -15,13 +16,18 @@ mod generated_files;
 mod health;
 mod injection;
 mod kinds;
+mod leader;
 mod lifecycle;
 mod rest;
+mod rights;
 mod self_telemetry;
 mod sidecars;
+mod supply_chain;
+mod tenancy;
 mod unattended;
 mod webhook;
 
+mod chart;
 mod cli;
 mod collector;
 mod dashboards;

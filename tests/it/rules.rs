@@ -37,7 +37,7 @@ fn rule_file(rest: &str) -> String {
     let plan = plan::plan(&profile).expect("a plan");
     let child =
         plan.children.iter().find(|child| child.reference() == "ConfigMap/trakt-slo").expect("the rules");
-    child.body["data"]["media-trakt-slo.rules.yaml"].as_str().expect("a rule file").to_owned()
+    child.body["data"]["media.trakt.slo.rules.yaml"].as_str().expect("a rule file").to_owned()
 }
 
 /// One SLO with the name `calls`.

@@ -114,7 +114,7 @@ async fn explain_says_what_the_cluster_has() {
     create("other", json!({"app": "db"})).await;
     cluster.plane.apply_in(Some(name), &deployment("web", 1).to_string()).expect("the Deployment");
 
-    let way = "way      the API server injects by the policy telemetry-operator-sidecar, also without a running operator\n";
+    let way = "way      the API server injects by the admission policy, also without a running operator\n";
     let head = |object: &str, verdict: &str| format!("{object} in namespace {name}: {verdict}\n");
     let early = explain(&["pod", "early", "-n", name], 1);
     assert!(early.starts_with(&head("Pod/early", "Missing")) && early.contains(way), "{early}");

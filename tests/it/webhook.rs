@@ -4,7 +4,7 @@
 //! without a node nothing serves the addresses of Services.
 
 mod away;
-mod caller;
+pub mod caller;
 mod hostile;
 mod operator;
 mod registration;
@@ -18,7 +18,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use telemetry_operator::inject;
+use telemetry_operator::leader::Role;
 use telemetry_operator::metrics::Metrics;
 use telemetry_operator::observed::WebhookState;
 use telemetry_operator::observed::{Observed, Way};
@@ -78,6 +78,7 @@ impl Hook {
             profiles: Arc::new(stored),
             settings: Settings::default(),
             metrics: Metrics::new(&prometheus::Registry::new()).expect("metrics"),
+            role: watch::channel(Role::Leads).1,
         };
         let (observed, ways) = watch::channel(Observed { injection: Way::Webhook, ..Observed::default() });
         let (state, seen) = watch::channel(WebhookState::Starting);
@@ -99,8 +100,11 @@ impl Hook {
     }
 }
 
+/// Name of the webhook's objects in an installation without a name of its own.
+const WEBHOOK: &str = "telemetry-operator-webhook";
+
 /// A Service that leads to a free port of this machine.
-fn service(cluster: &Cluster, namespace: &str, name: &str) -> Service {
+pub fn service(cluster: &Cluster, namespace: &str, name: &str) -> Service {
     let [port] = free_ports().expect("a port");
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
         "spec": {"type": "ExternalName", "externalName": "127.0.0.1"}});
@@ -109,7 +113,7 @@ fn service(cluster: &Cluster, namespace: &str, name: &str) -> Service {
 }
 
 /// The empty Secret and the empty configuration that go with it.
-fn install(cluster: &Cluster, service: &Service) {
+pub fn install(cluster: &Cluster, service: &Service) {
     let Service { name, namespace, .. } = service;
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}});
@@ -125,9 +129,9 @@ async fn operator_objects() -> tokio::sync::MutexGuard<'static, ()> {
     OWNED.lock().await
 }
 
-/// deploy/webhook.yaml, with a Service that leads to this port of this machine by its type.
+/// The chart's objects for the webhook, with a Service that leads to this port of this machine by its type.
 fn deploy(cluster: &Cluster) {
-    let file = repository_file("deploy/webhook.yaml");
+    let file = crate::chart::webhook();
     let documents =
         serde_yaml::Deserializer::from_str(&file).map(|document| Value::deserialize(document).expect("YAML"));
     for mut document in documents {
@@ -141,19 +145,19 @@ fn deploy(cluster: &Cluster) {
 /// The operator as a process under its own account, whose webhook listens at `port`.
 fn operator(cluster: &Cluster, namespace: &str, port: u16, ready: bool) -> Operator {
     let listen = format!("127.0.0.1:{port}");
-    let service = format!("{}:{port}", inject::WEBHOOK);
-    let arguments = ["--webhook-listen", &listen, "--webhook-service", &service];
+    let port = port.to_string();
+    let arguments = ["--webhook-listen", &listen, "--webhook-port", &port];
     let environment = [("POD_NAMESPACE", OPERATOR_NAMESPACE)];
     Operator::start(cluster, &[namespace], &arguments, &environment, ready)
 }
 
-async fn configuration(client: &Client, name: &str) -> MutatingWebhookConfiguration {
+pub async fn configuration(client: &Client, name: &str) -> MutatingWebhookConfiguration {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     api.get(name).await.expect("the configuration")
 }
 
 /// Waits until the API server calls the webhook: its view of configurations follows within a second.
-async fn wait_for_injection(client: &Client, namespace: &str, pod: &Value) {
+pub async fn wait_for_injection(client: &Client, namespace: &str, pod: &Value) {
     eventually("the webhook to inject", || async {
         let made = dry_run(client, namespace, pod).await.map_err(|error| error.to_string())?;
         if has_sidecar(&made) { Ok(()) } else { Err(format!("a pod without the sidecar: {made}")) }
@@ -161,7 +165,7 @@ async fn wait_for_injection(client: &Client, namespace: &str, pod: &Value) {
     .await;
 }
 
-fn has_sidecar(pod: &Value) -> bool {
+pub fn has_sidecar(pod: &Value) -> bool {
     pod["spec"]["initContainers"][0]["name"] == "telemetry-sidecar"
 }
 

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chart;
 mod common;
 mod counts;
 mod exports;
 mod failures;
+mod image;
 mod kernel;
 mod legacy;
 mod operator_suite;

@@ -1,5 +1,6 @@
 //! The operator as a process. In: a cluster, arguments, variables. Out: its address, its pages, its log.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,6 +23,19 @@ impl Operator {
         environment: &[(&str, &str)],
         ready: bool,
     ) -> Self {
+        let account = &cluster.operator_kubeconfig;
+        Self::start_as(cluster, account, namespaces, arguments, environment, ready)
+    }
+
+    /// One with another account than the cluster's.
+    pub fn start_as(
+        cluster: &Cluster,
+        account: &Path,
+        namespaces: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        ready: bool,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let [port] = free_ports().expect("a port");
         let url = format!("http://127.0.0.1:{port}");
@@ -30,7 +44,7 @@ impl Operator {
         for namespace in namespaces {
             command.arg("--watch-namespace").arg(namespace);
         }
-        command.args(arguments).env("KUBECONFIG", &cluster.operator_kubeconfig);
+        command.args(arguments).env("KUBECONFIG", account);
         command.envs(environment.iter().copied());
         let log =
             cluster.plane.directory().join(format!("operator-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));

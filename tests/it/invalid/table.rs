@@ -184,6 +184,13 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ),
         ("TP0303", "spec.slos[0].objective", "/spec/slos/0/objective", json!("10")),
         (
+            "TP0306",
+            "spec.selector.matchExpressions[0].key",
+            "/spec/selector/matchExpressions/0/key",
+            json!("a".repeat(64)),
+        ),
+        ("TP0306", "spec.jaeger.tolerations[0].key", "/spec/jaeger/tolerations/0/key", json!("a..b/c")),
+        (
             "TP0304",
             "spec.collector.resources.limits.memory",
             "/spec/collector/resources",

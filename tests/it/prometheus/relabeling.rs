@@ -72,7 +72,7 @@ fn pod_monitor_job(monitor: &Value) -> Value {
 #[test]
 fn one_target_for_each_pod_whatever_it_declares() {
     let config_map = plan::scrape::plan(&profile("trakt", SELECTOR, &Observed::default())).expect("a plan");
-    let scrape: Value = serde_yaml::from_str(&files(&config_map)["media-trakt.scrape.yaml"]).expect("YAML");
+    let scrape: Value = serde_yaml::from_str(&files(&config_map)["media.trakt.scrape.yaml"]).expect("YAML");
     let monitors = plan::scrape::plan(&profile("trakt", SELECTOR, &monitor_kinds())).expect("a plan");
     for mut job in
         [scrape["scrape_configs"][0].clone(), pod_monitor_job(only(&monitors, ChildKind::PodMonitor))]

@@ -16,14 +16,14 @@ async fn a_missing_policy_is_told_and_its_pods_are_repaired_when_it_comes() {
     apply_profile(&client, &namespace, "trakt", spec("Auto", "1")).await;
     observed(&client, &namespace, "trakt").await;
     create(&client, &namespace, "Deployment", workload("Deployment", "web", 2)).await;
-    let file = "kubectl apply -f deploy/injection-policy.yaml";
+    let file = "--set injection.mode=Policy";
     let name = "MutatingAdmissionPolicy/telemetry-operator-sidecar";
     wait_for(&client, &namespace, (0, 0, 2, 0), "PolicyMissing", &[name, file], true).await;
     cluster.quiet(&[&namespace]).await;
     let sent = |writes: &[String]| writes.iter().filter(|write| write.contains("deployments/web")).count();
     assert_eq!(sent(&cluster.operator_writes(&[&namespace])), 0, "a restart would not help");
 
-    let policy = repository_file("deploy/injection-policy.yaml");
+    let policy = injection_policy();
     cluster.plane.apply(&policy).expect("the policy is accepted");
     wait_for(&client, &namespace, (2, 0, 0, 0), "AllInjected", &[], true).await;
     assert!(pods(&client, &namespace, APP).await.iter().all(is_injected));
@@ -41,7 +41,7 @@ async fn a_missing_policy_is_told_and_its_pods_are_repaired_when_it_comes() {
     wait_for(&client, &namespace, (2, 0, 0, 0), "AllInjected", &[], false).await;
 
     // As on a cluster that was upgraded and has only the webhook yet.
-    cluster.plane.apply(&repository_file("deploy/webhook.yaml")).expect("what the webhook needs");
+    cluster.plane.apply(&crate::chart::webhook()).expect("what the webhook needs");
     entries(&cluster, 0).await;
     for kind in ["mutatingadmissionpolicybinding", "mutatingadmissionpolicy"] {
         output(cluster.plane.kubectl(["delete", kind, "telemetry-operator-sidecar"]));

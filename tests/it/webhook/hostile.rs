@@ -9,7 +9,7 @@ use super::caller::{Answer, Caller};
 use super::*;
 use crate::injection::table;
 
-/// What deploy/operator.yaml allows, in KiB.
+/// What the chart allows, in KiB.
 const MEMORY_LIMIT: u64 = 256 * 1024;
 /// The name by which the API server calls it.
 const NAME: &str = "telemetry-operator-webhook.telemetry-system.svc";
@@ -225,7 +225,7 @@ async fn checked(caller: &Caller, (name, bytes, status): &Row) -> Option<String>
 }
 
 async fn authority(client: &Client) -> String {
-    let entry = configuration(client, inject::WEBHOOK).await.webhooks.unwrap_or_default().remove(0);
+    let entry = configuration(client, WEBHOOK).await.webhooks.unwrap_or_default().remove(0);
     String::from_utf8(entry.client_config.ca_bundle.expect("a bundle").0).expect("PEM")
 }
 

@@ -27,7 +27,7 @@ async fn an_api_server_without_the_policy_has_its_pods_injected_by_the_operator(
         output(cluster.plane.kubectl([
             "delete",
             kind,
-            inject::WEBHOOK,
+            WEBHOOK,
             "--ignore-not-found",
             "--namespace",
             OPERATOR_NAMESPACE,
@@ -37,7 +37,7 @@ async fn an_api_server_without_the_policy_has_its_pods_injected_by_the_operator(
     eventually("the status to name the missing file", || async {
         let profile = profiles(&client, &namespace).get("trakt").await.map_err(|error| error.to_string())?;
         let status = serde_json::to_string(&profile.status).expect("JSON");
-        if status.contains("kubectl apply -f deploy/webhook.yaml") { Ok(()) } else { Err(status) }
+        if status.contains("--set injection.mode=Webhook") { Ok(()) } else { Err(status) }
     })
     .await;
     deploy(cluster);
@@ -62,14 +62,10 @@ async fn an_api_server_without_the_policy_has_its_pods_injected_by_the_operator(
     let started = Instant::now();
     let missed = dry_run(&client, &namespace, &pod).await.expect("a pod");
     assert!(!has_sidecar(&missed) && started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    let before = configuration(&client, inject::WEBHOOK).await.resource_version();
+    let before = configuration(&client, WEBHOOK).await.resource_version();
     let mut running = operator(cluster, &namespace, port, true);
     wait_for_injection(&client, &namespace, &pod).await;
-    assert_eq!(
-        configuration(&client, inject::WEBHOOK).await.resource_version(),
-        before,
-        "it was written again"
-    );
+    assert_eq!(configuration(&client, WEBHOOK).await.resource_version(), before, "it was written again");
     // After the signal it answers until the API server may have heard of it.
     assert_eq!(running.daemon.terminate().expect("it ends").code(), Some(0));
     let denied = cluster.operator_denials();

@@ -60,7 +60,7 @@ async fn the_registration_follows_the_profiles_and_is_put_right() {
 
     let hook = Hook::start(&client, &service, QUICK, vec![plain.clone()]);
     wait_for_failure(&hook, "Secret webhook-registration").await;
-    wait_for_failure(&hook, "kubectl apply -f deploy/webhook.yaml").await;
+    wait_for_failure(&hook, "--set injection.mode=Webhook").await;
     install(cluster, &service);
     hook.registered().await;
     let of = |profile: &str| format!("{profile}.{namespace}");
@@ -154,6 +154,6 @@ async fn a_spoilt_secret_is_made_anew() {
         wait_for_injection(&client, &namespace, &pod).await;
     }
     secrets.delete("secret", &Default::default()).await.expect("it is deleted");
-    wait_for_failure(&hook, "kubectl apply -f deploy/webhook.yaml").await;
+    wait_for_failure(&hook, "--set injection.mode=Webhook").await;
     hook.stop().await;
 }
