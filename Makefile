@@ -25,15 +25,9 @@ test: ## Run every test, on the real API server, collector, Jaeger and Prometheu
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) run --locked --quiet -p testbed --bin testbed -- build
 	rm -rf $(TESTBED_AUDIT_LOGS) && mkdir -p $(TESTBED_AUDIT_LOGS)
-	# The node's tests wait for pods most of their time: they run beside the others.
-	$(CARGO) test --locked --workspace --test node -- --test-threads=4 > >(sed -u 's/^/node | /') 2>&1 & node=$$!; \
-	$(CARGO) test --locked --workspace --lib --bins --test it -- --test-threads=4; rest=$$?; \
-	wait $$node; node=$$?; \
-	$(CARGO) test --locked --workspace --doc; documents=$$?; \
-	rights=0; if [ $$node$$rest$$documents = 000 ]; then \
-	    $(CARGO) test --locked --workspace --test it -- --ignored every_right_was_used; rights=$$?; fi; \
-	$(CARGO) run --locked --quiet -p testbed --bin testbed -- sweep; \
-	[ $$node$$rest$$documents$$rights = 0000 ]
+	$(CARGO) test --locked --workspace -- --test-threads=4 \
+	&& $(CARGO) test --locked --test it -- --ignored every_right_was_used; result=$$?; \
+	$(CARGO) run --locked --quiet -p testbed --bin testbed -- sweep; exit $$result
 
 lint: $(DENY)/bin/cargo-deny ## rustfmt, clippy and rustdoc with warnings as errors, licences and bans
 	$(CARGO) fmt --all --check

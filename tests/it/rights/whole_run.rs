@@ -5,8 +5,14 @@ use super::granted::{granted, uncovered, unused};
 use super::*;
 use std::path::Path;
 
-/// Refusals that have nothing to do with rights, and that tests bring about: a namespace that goes, a full quota.
-const OTHER_REASONS: [&str; 2] = ["because it is being terminated", "exceeded quota"];
+/// Refusals that have nothing to do with rights, and that tests bring about: a namespace or a kind that goes, a full quota, a kind
+/// that has just come and that admission does not know yet.
+const OTHER_REASONS: [&str; 4] = [
+    "because it is being terminated",
+    "while custom resource definition is terminating",
+    "exceeded quota",
+    "no matches for kind",
+];
 
 /// True where somebody takes roles away while the operator runs, as an uninstallation and a change of the way of injection do: what it
 /// asks for until it ends is refused.
