@@ -5,7 +5,8 @@
 ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-bookworm
 ARG RUNTIME_IMAGE=scratch
 
-# Builds on the machine's own architecture for TARGETARCH: emulation would take an hour.
+# Builds on the machine's own architecture for TARGETARCH: emulation would take an hour. For another architecture than its own the
+# build image needs Rust's library for it and Debian's cross compiler (for arm64 gcc-aarch64-linux-gnu).
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${BUILD_IMAGE} AS build
 ARG TARGETARCH=amd64
 # `release`, or a profile that takes less time.
