@@ -124,12 +124,8 @@ impl Cluster {
     /// What the chart makes in each watched namespace: an operator that works in some namespaces binds managed Prometheuses to it.
     pub fn make_prometheus_role(&self, namespace: &str) {
         let installation = Installation::default();
-        let role = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": {"name": installation.prometheus_role(), "namespace": namespace},
-            "rules": rbac::rules(&installation).prometheus,
-        });
+        let rights = rbac::rules(&installation).prometheus;
+        let role = roles::role(Some(namespace), &installation.prometheus_role(), &rights);
         self.plane.apply(&role.to_string()).expect("the role is accepted");
     }
 

@@ -45,9 +45,11 @@ impl Scene {
         Self { installed, editor }
     }
 
-    /// A replica, ready: it leads or stands by.
-    fn replica(&self, pod: &str) -> Operator {
-        replica(&self.installed, &self.installed.kubeconfig, pod, &[])
+    /// Two replicas: the first, with this kubeconfig, leads, and the second stands by.
+    async fn replicas(&self, kubeconfig: &Path) -> (Operator, Operator) {
+        let first = replica(&self.installed, kubeconfig, "first", &[]);
+        self.writes("first", Instant::now(), DEADLINE).await;
+        (first, replica(&self.installed, &self.installed.kubeconfig, "second", &[]))
     }
 
     /// Waits until this replica has written to a child, which only who leads does.
@@ -104,24 +106,19 @@ async fn there_is_one_writer_whatever_becomes_of_it() {
 
 async fn stopped() {
     let scene = Scene::new("lead-stopped").await;
-    let mut first = scene.replica("first");
-    scene.writes("first", Instant::now(), DEADLINE).await;
-    let second = scene.replica("second");
+    let (mut first, _second) = scene.replicas(&scene.installed.kubeconfig).await;
     let asked = Instant::now();
     assert_eq!(first.daemon.terminate().expect("it ends").code(), Some(0));
     // It ends within ten seconds, and gives the Lease back at its end.
     scene.writes("second", asked, Duration::from_secs(15)).await;
     let handed = Log::read(&scene.installed).handed_over("first", "second");
     assert!(handed < Duration::from_secs(5), "the Lease was free for {handed:?}");
-    drop(second);
     scene.judge();
 }
 
 async fn killed() {
     let scene = Scene::new("lead-killed").await;
-    let mut first = scene.replica("first");
-    scene.writes("first", Instant::now(), DEADLINE).await;
-    let _second = scene.replica("second");
+    let (mut first, _second) = scene.replicas(&scene.installed.kubeconfig).await;
     let killed = Instant::now();
     first.daemon.kill().expect("it is killed");
     scene.writes("second", killed, REPLACED).await;
@@ -130,9 +127,7 @@ async fn killed() {
 
 async fn paused() {
     let scene = Scene::new("lead-paused").await;
-    let mut first = scene.replica("first");
-    scene.writes("first", Instant::now(), DEADLINE).await;
-    let _second = scene.replica("second");
+    let (mut first, _second) = scene.replicas(&scene.installed.kubeconfig).await;
     let paused = Instant::now();
     signal(&first, "-STOP");
     scene.writes("second", paused, REPLACED).await;
@@ -150,9 +145,7 @@ async fn paused() {
 async fn partitioned() {
     let scene = Scene::new("lead-cut-off").await;
     let proxy = Proxy::start(&scene.installed).await;
-    let mut first = replica(&scene.installed, proxy.kubeconfig(), "first", &[]);
-    scene.writes("first", Instant::now(), DEADLINE).await;
-    let _second = scene.replica("second");
+    let (mut first, _second) = scene.replicas(proxy.kubeconfig()).await;
     let cut = Instant::now();
     proxy.cut();
     assert_eq!(ended(&mut first).await, Some(2), "{:?}", first.log_lines().last());

@@ -8,7 +8,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::build::ensure as ensure_built;
 use crate::daemon::output;
 use crate::forward::Forward;
 use crate::helm::helm;
@@ -41,7 +40,7 @@ impl Stack {
     /// When the machine cannot run a node, or the operator does not become available.
     pub fn start(repository: &Path, programs: &Path, environment: &[(&str, &str)]) -> Result<Stack> {
         Node::ensure_parts(&BACK_ENDS)?;
-        ensure_built(&[Part::Helm])?;
+        crate::build::ensure(&[Part::Helm])?;
         let mut images = Vec::new();
         for name in ["telemetry-operator", "export-trakt-4-letterboxd", "trakt-sim"] {
             let program = programs.join(name);

@@ -40,7 +40,8 @@ pub fn roles(installation: &Installation, namespace: &str, rules: &Rules, watche
     documents
 }
 
-fn role(namespace: Option<&str>, name: &str, rights: &[Right]) -> Value {
+/// A Role in a namespace, or a ClusterRole.
+pub fn role(namespace: Option<&str>, name: &str, rights: &[Right]) -> Value {
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     let mut role = json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": {"name": name}, "rules": rights});
     if let Some(namespace) = namespace {
