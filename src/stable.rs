@@ -4,6 +4,8 @@
 //! Left out are the ports that a connection happened to come from, the names of pods that were refused and never were, and
 //! the queries of URLs, which may hold signatures.
 
+use std::error::Error;
+
 /// Longest text that is repeated, in characters.
 const LONGEST: usize = 500;
 
@@ -37,6 +39,16 @@ fn word(word: &str) -> String {
         }
         None => word.to_owned(),
     }
+}
+
+/// The innermost error: what the layers above add is addresses and repetition.
+#[must_use]
+pub fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 #[cfg(test)]

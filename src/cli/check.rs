@@ -1,7 +1,6 @@
 //! `check`: waits until an operator answers, as after its installation. In: URLs, addresses, a deadline. Out: a line for each.
 //! Talks to the operator, by HTTP and TCP; no account is needed.
 
-use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::CliError;
+use crate::stable::root_cause;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,9 +92,9 @@ async fn wait(
 }
 
 async fn answer(client: &Client, url: &Url) -> Result<String, String> {
-    let response = client.get(url.clone()).send().await.map_err(|error| root(&error))?;
+    let response = client.get(url.clone()).send().await.map_err(|error| root_cause(&error))?;
     let status = response.status();
-    let text = response.text().await.map_err(|error| root(&error))?;
+    let text = response.text().await.map_err(|error| root_cause(&error))?;
     let line = text.lines().next().unwrap_or_default().to_owned();
     if status == reqwest::StatusCode::OK { Ok(line) } else { Err(format!("HTTP {status}: {line}")) }
 }
@@ -105,15 +105,6 @@ async fn accepts(address: &str) -> Result<String, String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
-}
-
-/// The innermost error: what the layers above add is addresses and repetition.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 fn http_url(text: &str) -> Result<Url, String> {

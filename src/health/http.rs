@@ -1,7 +1,6 @@
 //! One GET of Prometheus' API. In: URL, path, query. Out: the typed answer, or one line that says why not and is the same
 //! at each try. Talks to Prometheus.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -9,7 +8,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::stable::stable;
+use crate::stable::{root_cause, stable};
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,16 +88,11 @@ impl Http {
     }
 }
 
-/// The innermost error: what the layers above add is addresses and repetition.
 fn root(error: &reqwest::Error) -> Failed {
     if error.is_timeout() {
         return Failed::silent(format!("no answer within {} s", TIMEOUT.as_secs()));
     }
-    let mut cause: &dyn Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    Failed::silent(stable(&cause.to_string()))
+    Failed::silent(stable(&root_cause(error)))
 }
 
 #[cfg(test)]
