@@ -6,19 +6,23 @@
 //! fires after a quiet time, the share f of the budget is spent. The windows are fixed, f is 2, 5, 10 and 10 %, except
 //! that k has a floor:
 //!
-//! - k is never below 1, for that would alert while the budget lasts,
-//! - and never below half of its value for 30 days: with seven days f·P/L would wake people up for a burn rate of 1.4.
+//! - k is never below half of its value for 30 days: with seven days f·P/L would wake people up for a burn rate of 1.4.
+//!   Where that would spend more than three quarters of the budget before anybody is told, three quarters are the limit.
+//! - k is never below 1, for that would alert while the budget lasts.
 //!
-//! | tier | windows | f | k for 7d | 14d | 28d | 30d | 90d |
-//! |---|---|---|---|---|---|---|---|
-//! | fast | 1h, 5m | 2 % | 7.2 | 7.2 | 13.44 | 14.4 | 43.2 |
-//! | medium | 6h, 30m | 5 % | 3 | 3 | 5.6 | 6 | 18 |
-//! | slow | 1d, 2h | 10 % | 1.5 | 1.5 | 2.8 | 3 | 9 |
-//! | trickle | 3d, 6h | 10 % | 1 | 1 | 1 | 1 | 3 |
+//! A tier whose long window is longer than the period has no meaning and is left out.
+//!
+//! | tier | windows | f | k for 1d | 7d | 14d | 28d | 30d | 90d |
+//! |---|---|---|---|---|---|---|---|---|
+//! | fast | 1h, 5m | 2 % | 7.2 | 7.2 | 7.2 | 13.44 | 14.4 | 43.2 |
+//! | medium | 6h, 30m | 5 % | 3 | 3 | 3 | 5.6 | 6 | 18 |
+//! | slow | 1d, 2h | 10 % | 1 | 1.5 | 1.5 | 2.8 | 3 | 9 |
+//! | trickle | 3d, 6h | 10 % | | 1 | 1 | 1 | 1 | 3 |
 //!
 //! The burn rate of a full outage is 1/B, B being the budget as a share: a tier with k·B >= 1 could never fire.
 
 mod decimal;
+mod timing;
 
 pub use decimal::Decimal;
 
@@ -65,6 +69,7 @@ pub struct Tier {
     /// The factor k in hundredths.
     hundredths: u32,
     long_hours: u32,
+    short_minutes: u32,
 }
 
 impl Tier {
@@ -104,30 +109,42 @@ struct Row {
 
 const fn row(
     (name, severity): (&'static str, Severity),
-    (long, long_hours, short): (&'static str, u32, &'static str),
+    (long, long_hours): (&'static str, u32),
+    (short, short_minutes): (&'static str, u32),
     known_for: Option<&'static str>,
-    percent: u32,
-    floor: u32,
+    (percent, floor): (u32, u32),
 ) -> Row {
-    Row { tier: Tier { name, severity, long, short, known_for, hundredths: 0, long_hours }, percent, floor }
+    let tier = Tier { name, severity, long, short, known_for, hundredths: 0, long_hours, short_minutes };
+    Row { tier, percent, floor }
 }
 
 const ROWS: [Row; 4] = [
-    row(("fast", Severity::Page), ("1h", 1, "5m"), None, 2, 720),
-    row(("medium", Severity::Page), ("6h", 6, "30m"), None, 5, 300),
-    row(("slow", Severity::Ticket), ("1d", 24, "2h"), Some("12h"), 10, 150),
-    row(("trickle", Severity::Ticket), ("3d", 72, "6h"), Some("36h"), 10, 100),
+    row(("fast", Severity::Page), ("1h", 1), ("5m", 5), None, (2, 720)),
+    row(("medium", Severity::Page), ("6h", 6), ("30m", 30), None, (5, 300)),
+    row(("slow", Severity::Ticket), ("1d", 24), ("2h", 120), Some("12h"), (10, 150)),
+    row(("trickle", Severity::Ticket), ("3d", 72), ("6h", 360), Some("36h"), (10, 100)),
 ];
+
+/// Most of the budget in percent that a floor may let be spent before a tier fires.
+const MOST_SPENT: u32 = 75;
 
 /// The tiers that can fire, the fastest first.
 #[must_use]
 pub fn tiers(objective: Objective, window_days: u32) -> Vec<Tier> {
+    all_tiers(window_days).into_iter().filter(|tier| tier.can_fire(objective)).collect()
+}
+
+/// The tiers of a period, the fastest first, whatever the objective.
+#[must_use]
+pub fn all_tiers(window_days: u32) -> Vec<Tier> {
+    let period_hours = window_days * 24;
     let tier = |Row { tier, percent, floor }: Row| {
         // f·P/L in hundredths; rounded up, because a third is no decimal.
-        let hundredths = (percent * window_days * 24).div_ceil(tier.long_hours).max(floor);
-        Tier { hundredths, ..tier }
+        let factor = |percent: u32| (percent * period_hours).div_ceil(tier.long_hours);
+        let floor = floor.min(factor(MOST_SPENT).max(100));
+        Tier { hundredths: factor(percent).max(floor), ..tier }
     };
-    ROWS.into_iter().map(tier).filter(|tier| tier.can_fire(objective)).collect()
+    ROWS.into_iter().map(tier).filter(|tier| tier.long_hours <= period_hours).collect()
 }
 
 impl Objective {
@@ -167,6 +184,12 @@ impl Objective {
     #[must_use]
     pub fn budget_ratio(self) -> Decimal {
         Decimal::new(self.budget_units().into(), 6)
+    }
+
+    /// The burn rate of a full outage, 1/B, rounded down to a hundredth.
+    #[must_use]
+    pub fn outage_burn_rate(self) -> Decimal {
+        Decimal::new(u64::from(ALL) * 100 / u64::from(self.budget_units().max(1)), 2)
     }
 
     const fn budget_units(self) -> u32 {
@@ -223,6 +246,13 @@ mod tests {
             assert_eq!(factors(text, 90), all(["43.2", "18", "9", "3"]), "{text}");
         }
         assert_eq!(factors("99.9", 31)[3].1, "1.04", "3.1/3 is rounded up");
+        assert_eq!(
+            factors("99.9", 1),
+            all(["7.2", "3", "1", ""])[..3],
+            "three days are no window of one day"
+        );
+        assert_eq!(factors("99.9", 2), all(["7.2", "3", "1.5", ""])[..3]);
+        assert_eq!(factors("99.9", 3), all(["7.2", "3", "1.5", "1"]));
     }
 
     #[test]
@@ -247,9 +277,9 @@ mod tests {
 
     #[test]
     fn every_factor_is_at_least_one_and_falls_from_tier_to_tier() {
-        for days in 7..=90 {
+        for days in 1..=90 {
             let tiers = tiers(objective("99.9999"), days);
-            assert_eq!(tiers.len(), 4);
+            assert_eq!(tiers.len(), if days < 3 { 3 } else { 4 });
             assert!(tiers.iter().all(|tier| tier.hundredths >= 100), "{days}");
             assert!(tiers.windows(2).all(|pair| pair[0].hundredths > pair[1].hundredths), "{days}");
         }
@@ -267,5 +297,6 @@ mod tests {
         assert_eq!(shares(90), ["2", "5", "10", "10"]);
         assert_eq!(shares(28), ["2", "5", "10", "10.7"]);
         assert_eq!(shares(7), ["4.3", "10.7", "21.4", "42.9"]);
+        assert_eq!(shares(1), ["30", "75", "100"]);
     }
 }

@@ -35,6 +35,13 @@ pub struct Settings {
     /// Operator that selects them.
     #[arg(long, env = "PROMETHEUS_URL", value_parser = http_url)]
     pub prometheus_url: Option<String>,
+    /// URL of an Alertmanager that managed Prometheuses send their alerts to; may be repeated: each alert goes to all of
+    /// them. Left out: nobody is told of an alert. Another Prometheus has its own setting.
+    #[arg(long, env = "ALERTMANAGER_URL", value_parser = http_url, value_delimiter = ',', value_name = "URL")]
+    pub alertmanager_url: Vec<String>,
+    /// URL under which people reach Grafana: alerts link to their dashboard there. Left out: they have no such link.
+    #[arg(long, env = "GRAFANA_URL", value_parser = http_url)]
+    pub grafana_url: Option<String>,
     /// How pods get their sidecar: by the admission policy where the API server has that kind, else by the operator's
     /// webhook (auto), by one of the two, or not at all.
     #[arg(long, env = "INJECTION", value_enum, default_value = "auto")]
@@ -64,6 +71,8 @@ impl Default for Settings {
             jaeger_image: JAEGER_IMAGE.to_owned(),
             prometheus_image: PROMETHEUS_IMAGE.to_owned(),
             prometheus_url: None,
+            alertmanager_url: Vec::new(),
+            grafana_url: None,
             injection: InjectionMode::Auto,
         }
     }

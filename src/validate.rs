@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
 pub(crate) use problem::is_label_key;
 pub use problem::{Code, Problem, ProfileError};
+pub use slos::seconds;
 pub use validated::*;
 pub use workloads::{SIDECAR as SIDECAR_DEFAULTS, sidecar_amounts};
 
@@ -121,6 +122,8 @@ pub fn validate(
         sidecar_memory_limit: quantity::bytes(&sidecar_memory).unwrap_or_default(),
         collector,
         prometheus_url,
+        alertmanager_urls: settings.alertmanager_url.clone(),
+        grafana_url: settings.grafana_url.clone(),
         prometheus_role: RoleName::of_prometheus(settings),
         name,
     })
@@ -248,6 +251,7 @@ fn metrics(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Metrics> 
         port: metrics.port,
         path: metrics.path.clone(),
         interval: metrics.interval.clone(),
+        interval_seconds: slos::interval_seconds(spec),
         instruments: metrics.instruments.clone(),
         scrape_by: by(&[ChildKind::ServiceMonitor, ChildKind::PodMonitor]),
         rules_by: by(&[ChildKind::PrometheusRule]),

@@ -91,6 +91,12 @@ fn uid(profile: &ValidatedProfile, view: View) -> String {
     short_hash(format!("{}/{}/{}", profile.namespace, profile.name, view.as_str()).as_bytes())
 }
 
+/// Where the profile's SLOs are shown; none without dashboards, or where nobody has said where Grafana is.
+pub(super) fn slo_url(profile: &ValidatedProfile) -> Option<String> {
+    let grafana = profile.grafana_url.as_ref().filter(|_| profile.dashboards.is_some())?;
+    Some(format!("{grafana}/d/{}", uid(profile, View::Slos)))
+}
+
 fn child(profile: &ValidatedProfile, dashboards: &Dashboards, view: View) -> Result<Child, PlanError> {
     let name = format!("{}-{}", meta::child_name(profile, Component::Dashboard), view.as_str());
     let mut metadata = meta::named_meta(profile, Component::Dashboard, name);

@@ -61,6 +61,8 @@ pub fn plan(profile: &ValidatedProfile) -> Result<Vec<Child>, PlanError> {
 #[derive(Debug, Serialize)]
 struct Config {
     global: Global,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alerting: Option<Alerting>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rule_files: Vec<&'static str>,
     scrape_configs: Vec<ScrapeConfig>,
@@ -71,12 +73,49 @@ struct Global {
     evaluation_interval: &'static str,
 }
 
+#[derive(Debug, Serialize)]
+struct Alerting {
+    alertmanagers: Vec<Alertmanager>,
+}
+
+#[derive(Debug, Serialize)]
+struct Alertmanager {
+    scheme: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    path_prefix: String,
+    static_configs: [Targets; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Targets {
+    targets: [String; 1],
+}
+
+/// One entry for each Alertmanager, so that each alert goes to all of them: they remove the duplicates themselves.
+fn alerting(profile: &ValidatedProfile) -> Option<Alerting> {
+    let alertmanager = |url: &String| {
+        let (scheme, rest) = url.split_once("://")?;
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Some(Alertmanager {
+            scheme: scheme.to_owned(),
+            path_prefix: path.to_owned(),
+            static_configs: [Targets { targets: [address.to_owned()] }],
+        })
+    };
+    let alertmanagers: Vec<_> = profile.alertmanager_urls.iter().filter_map(alertmanager).collect();
+    (!alertmanagers.is_empty()).then_some(Alerting { alertmanagers })
+}
+
 fn config_map(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Child, PlanError> {
     let rules = slo::rule_file(profile)?;
     let config = Config {
         global: Global { evaluation_interval: EVALUATION_INTERVAL },
+        alerting: alerting(profile),
         rule_files: rules.iter().map(|_| RULE_FILE).collect(),
-        scrape_configs: scrape::configs(profile, metrics),
+        scrape_configs: scrape::configs(profile, metrics)
+            .into_iter()
+            .map(ScrapeConfig::with_classic_histograms)
+            .collect(),
     };
     let mut data = BTreeMap::from([(CONFIG_FILE.to_owned(), yaml::to_string(&config)?)]);
     data.extend(rules.map(|text| (RULE_FILE.to_owned(), text)));
@@ -92,7 +131,8 @@ fn deployment(profile: &ValidatedProfile) -> Result<Child, PlanError> {
         user: USER,
         args: vec![
             format!("--config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"),
-            "--enable-feature=auto-reload-config".to_owned(),
+            // The second makes it take native histograms, which an SLO may measure.
+            "--enable-feature=auto-reload-config,native-histograms".to_owned(),
             format!("--storage.tsdb.path={DATA_DIRECTORY}"),
             format!("--storage.tsdb.retention.time={RETENTION_TIME}"),
             format!("--storage.tsdb.retention.size={RETENTION_GIB}GB"),
@@ -160,11 +200,12 @@ fn network_policy(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Child
         Arrow::new(profile, Peer::Component(Component::Jaeger), &[PORT]),
         Arrow::new(profile, Peer::Software(crate::kinds::MANAGED_BY), &[PORT]),
     ];
-    let egress = [
+    let mut egress = vec![
         Arrow::new(profile, Peer::Application, &[metrics.port]),
         Arrow::new(profile, Peer::Component(Component::Collector), &[pipeline::PROMETHEUS_EXPORTER]),
         Arrow::new(profile, Peer::Anywhere, &[443, 6443]),
     ];
+    egress.extend(profile.alertmanager_urls.iter().flat_map(|url| Arrow::to_url(profile, url)));
     network::policy(profile, Component::Prometheus, &ingress, &egress)
 }
 

@@ -71,8 +71,18 @@ pub struct ScrapeConfig {
     job_name: String,
     scrape_interval: String,
     metrics_path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    always_scrape_classic_histograms: Option<bool>,
     kubernetes_sd_configs: Vec<Discovery>,
     relabel_configs: Vec<Relabeling>,
+}
+
+impl ScrapeConfig {
+    /// For a Prometheus that takes native histograms: what an application exposes in both forms is kept in both.
+    #[must_use]
+    pub fn with_classic_histograms(self) -> Self {
+        Self { always_scrape_classic_histograms: Some(true), ..self }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -115,6 +125,7 @@ pub fn configs(profile: &ValidatedProfile, metrics: &Metrics) -> Vec<ScrapeConfi
         job_name,
         scrape_interval: metrics.interval.clone(),
         metrics_path: path.to_owned(),
+        always_scrape_classic_histograms: None,
         kubernetes_sd_configs: vec![Discovery {
             role: "pod",
             namespaces: Namespaces { names: vec![profile.namespace.clone()] },

@@ -1,24 +1,23 @@
-//! SLOs as Prometheus rules: one group for each SLO, recording rules first, then its burn-rate alerts. In: the validated
-//! profile. Out: a PrometheusRule, a ConfigMap with a rule file, or the file's text for the managed Prometheus. No cluster.
+//! SLOs as Prometheus rules: recording rules and alerts for each SLO. In: the validated profile. Out: a PrometheusRule, a
+//! ConfigMap with a rule file, or the file's text for the managed Prometheus. No cluster.
 //!
-//! Recorded are events and bad events, never their ratio: every longer window is a ratio of sums, so that a quiet night
-//! does not weigh as much as a busy day. There is no NaN anywhere: bad events are 0 while there are events, and a ratio is
-//! left out when there were none.
+//! Recorded is how many events and how many bad ones there were since the evaluation before, exactly (`counter`). Every
+//! window is a ratio of their sums, so that a quiet night does not weigh as much as a busy day, and no window costs more
+//! with more series: the counters are read once for each evaluation, the windows read two series. There is no NaN anywhere:
+//! bad events are 0 while there are events, and a ratio is left out when there were none.
 //!
-//! **Where a window's numbers come from.** Up to one day straight from the counters. Three days and the period
-//! come from sums over the base records of five minutes. Reading counters costs time in proportion to series and samples:
-//! with 200 series scraped every 30 s one evaluation took 10 ms for 6h, 40 ms for 1d, 110 ms for 3d, and 30d would take more
-//! than a second, every 30 s and for every SLO; the sum over 30d of records takes 10 ms whatever the number of series. Sums of records are less exact in
-//! one case, a counter that has just come into being: `rate()` does not extrapolate below zero, which lost 1.8 % of a total
-//! outage of ten minutes. That is nothing to the budget of a period or to a ticket after days, and those two
-//! windows are the ones that are summed. The group is evaluated every 30 s, so that a scrape interval of 30 s weighs every scrape the same.
+//! **Two groups.** The records of the windows and the alerts that read them are evaluated with each scrape. The sums over
+//! the period read the most samples and change the least: they are evaluated every two minutes, in a group of their own.
 //!
 //! **Cold start.** A ticket's long window says little about a service of an hour's age, hence tickets wait until the
-//! records cover half of it. Pages do not wait.
+//! records reach back into its older half. Pages do not wait.
 //!
-//! **No alert says that the total is absent.** Without kube-state-metrics a missing series cannot be told from a
-//! workload that is scaled to zero or a counter before its first event.
+//! **Little traffic.** Where `minimumEvents` is set, a window with fewer events is widened step by step.
+//!
+//! docs/slos.md has the records, their labels, what they cost and how exact they are.
 
+mod alert;
+mod counter;
 mod query;
 mod rules;
 
@@ -30,25 +29,25 @@ use serde::Serialize;
 use super::meta::{Component, monitor_meta, object_meta};
 use super::{Child, PlanError, pod};
 use crate::kinds::ChildKind;
-use crate::validate::{Delivery, ValidatedProfile};
+use crate::promql::Selector;
+use crate::validate::{Delivery, Slo, ValidatedProfile, seconds};
 use crate::yaml;
 
+pub use counter::LATENESS;
+pub use query::Measure;
+use query::Queries;
 use rules::RuleFile;
+pub(crate) use rules::identity;
+pub use rules::{evaluation_seconds, wanted_tiers};
 
-/// Record: all events per second. For freshness: 1 while it is measured.
-pub const EVENTS: &str = "slo:events:rate5m";
-/// Record: bad events per second, there whenever [`EVENTS`] is. For freshness: 0 or 1.
-pub const BAD_EVENTS: &str = "slo:bad_events:rate5m";
-/// Windows and their records of the burn rate: the share of bad events over the error budget.
-pub const BURN_RATES: [(&str, &str); 7] = [
-    ("5m", "slo:burn_rate:5m"),
-    ("30m", "slo:burn_rate:30m"),
-    ("1h", "slo:burn_rate:1h"),
-    ("2h", "slo:burn_rate:2h"),
-    ("6h", "slo:burn_rate:6h"),
-    ("1d", "slo:burn_rate:1d"),
-    ("3d", "slo:burn_rate:3d"),
-];
+/// Record: events since the evaluation before. For freshness: 1 while it is measured.
+pub const EVENTS: &str = "slo:events:increase";
+/// Record: bad events since the evaluation before, there whenever [`EVENTS`] is. For freshness: 0 or 1.
+pub const BAD_EVENTS: &str = "slo:bad_events:increase";
+/// Record: events in the SLO's period.
+pub const PERIOD_EVENTS: &str = "slo:events:period";
+/// Record: bad events in the SLO's period.
+pub const PERIOD_BAD_EVENTS: &str = "slo:bad_events:period";
 /// Record: the share of bad events in the SLO's period.
 pub const ERROR_RATIO: &str = "slo:error_ratio:period";
 /// Record: the unspent share of the period's error budget; below 0 when more than all of it is spent.
@@ -57,8 +56,91 @@ pub const BUDGET_REMAINING: &str = "slo:error_budget_remaining:ratio";
 pub const OBJECTIVE: &str = "slo:objective:ratio";
 /// Record: always 1, with objective, window and indicator as labels.
 pub const INFO: &str = "slo:info";
-/// Name of every alert.
+/// Name of every tier's alert.
 pub const ALERT: &str = "ErrorBudgetBurn";
+/// Name of the alert on an SLO without data.
+pub const ABSENT_ALERT: &str = "SLOMetricAbsent";
+
+/// A window and the record of its burn rate: the share of bad events over the error budget.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Its length as a Prometheus duration.
+    pub length: &'static str,
+    /// Name of the record.
+    pub record: &'static str,
+    /// True for a window that only shows that a burn goes on, a twelfth as long as the one that it goes with.
+    is_short: bool,
+    /// What stands in for this window when it holds too few events, the shortest first: steps small enough that the first one
+    /// which holds a run of a regular job holds one only.
+    between: &'static [&'static str],
+    /// The window whose record stands in after those.
+    pub wider: Option<&'static str>,
+}
+
+/// The windows, the shortest first.
+pub const BURN_RATES: [Window; 7] = [
+    Window {
+        length: "5m",
+        record: "slo:burn_rate:5m",
+        is_short: true,
+        between: &["10m", "20m"],
+        wider: Some("30m"),
+    },
+    Window {
+        length: "30m",
+        record: "slo:burn_rate:30m",
+        is_short: true,
+        between: &["45m", "1h", "90m"],
+        wider: Some("2h"),
+    },
+    Window {
+        length: "1h",
+        record: "slo:burn_rate:1h",
+        is_short: false,
+        between: &["2h", "3h", "4h"],
+        wider: Some("6h"),
+    },
+    Window {
+        length: "2h",
+        record: "slo:burn_rate:2h",
+        is_short: true,
+        between: &["3h", "4h", "6h", "9h", "12h", "18h", "1d", "36h", "2d"],
+        wider: Some("3d"),
+    },
+    Window {
+        length: "6h",
+        record: "slo:burn_rate:6h",
+        is_short: false,
+        between: &["9h", "12h", "18h"],
+        wider: Some("1d"),
+    },
+    Window {
+        length: "1d",
+        record: "slo:burn_rate:1d",
+        is_short: false,
+        between: &["36h", "2d"],
+        wider: Some("3d"),
+    },
+    Window { length: "3d", record: "slo:burn_rate:3d", is_short: false, between: &[], wider: None },
+];
+
+impl Window {
+    /// Its own length and those that stand in for it, before the next window does.
+    pub fn lengths(&self) -> impl Iterator<Item = &'static str> {
+        [self.length].into_iter().chain(self.between.iter().copied())
+    }
+
+    /// The fewest events from which the window is judged; none where every event counts.
+    #[must_use]
+    pub fn at_least(&self, slo: &Slo) -> Option<u32> {
+        slo.minimum_events.map(|least| if self.is_short { least.div_ceil(12) } else { least })
+    }
+}
+
+/// The record of a window's burn rate.
+fn burn_rate_of(length: &str) -> Option<&'static str> {
+    BURN_RATES.iter().find(|window| window.length == length).map(|window| window.record)
+}
 
 /// Label of ConfigMaps with rule files, for a Prometheus that collects them.
 pub const RULES_LABEL: &str = "telemetry-operator.dev/prometheus-rules";
@@ -92,10 +174,39 @@ pub fn rule_file(profile: &ValidatedProfile) -> Result<Option<String>, PlanError
     Ok(Some(yaml::to_string(&rules::rule_file(profile))?))
 }
 
-/// The names of the rule groups, one for each SLO.
+/// The names of the rule groups.
 #[must_use]
 pub fn group_names(profile: &ValidatedProfile) -> BTreeSet<String> {
-    profile.slos.iter().map(|slo| rules::group_name(profile, slo)).collect()
+    profile.slos.iter().flat_map(|slo| rules::group_names(profile, slo)).collect()
+}
+
+/// The series without which an SLO has no data, within the profile's namespace.
+#[must_use]
+pub fn needed_series(profile: &ValidatedProfile, slo: &Slo) -> Vec<Selector> {
+    Queries::new(profile, slo, evaluation_seconds(profile)).needed()
+}
+
+/// What an SLO counts, within the profile's namespace.
+#[must_use]
+pub fn measure(profile: &ValidatedProfile, slo: &Slo) -> Measure {
+    Queries::new(profile, slo, evaluation_seconds(profile)).measure()
+}
+
+/// The bucket up to a threshold. Exporters and versions of Prometheus spell the same bound in different ways.
+pub(crate) fn bucket(buckets: &Selector, threshold: &str) -> Selector {
+    let (whole, fraction) = threshold.split_once('.').unwrap_or((threshold, ""));
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let plain = |bound: String| bound.replace('.', "\\.");
+    let spellings = if fraction.is_empty() {
+        vec![whole.to_owned(), format!("{whole}.0")]
+    } else if let (true, Some(digit)) = (whole == "0", fraction.strip_prefix("0000")) {
+        vec![format!("0.{fraction}"), format!("{digit}e-05")]
+    } else {
+        return buckets.clone().with_matcher("le", "=", format!("{whole}.{fraction}"));
+    };
+    let pattern: Vec<_> = spellings.into_iter().map(plain).collect();
+    buckets.clone().with_matcher("le", "=~", pattern.join("|"))
 }
 
 /// Unique among the profiles whose files one Prometheus loads: neither name has a dot, so that `a-b`/`c` is not `a`/`b-c`.

@@ -55,11 +55,13 @@ pub enum Code {
     Histogram,
     /// A number of the schema's pattern cannot be read.
     Number,
+    /// Spans of an operation are not all counted.
+    Operation,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Selector,
         Self::ReservedMatcher,
         Self::AlertCannotFire,
@@ -69,6 +71,7 @@ impl Code {
         Self::Duration,
         Self::Histogram,
         Self::Number,
+        Self::Operation,
     ];
 
     /// The code as messages and documents write it.
@@ -84,6 +87,7 @@ impl Code {
             Self::Duration => "TP0307",
             Self::Histogram => "TP0308",
             Self::Number => "TP0309",
+            Self::Operation => "TP0310",
         }
     }
 }

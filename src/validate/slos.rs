@@ -1,9 +1,9 @@
 //! SLOs of the spec → SLOs that are parsed and can alert. Pure.
 
 use super::problem::{Code, Problems};
-use super::validated::{Events, Indicator, Slo};
-use crate::burn_rate::{Objective, Severity, tiers};
-use crate::profile::{self, TelemetryProfileSpec};
+use super::validated::{Events, Indicator, Slo, Success};
+use crate::burn_rate::{Objective, Severity, all_tiers, tiers};
+use crate::profile::{self, SamplingPoint, TelemetryProfileSpec};
 use crate::promql::{Selector, SelectorError};
 
 /// Longest scrape interval that the shortest window of the rules, 5 minutes, bears: four samples in each.
@@ -14,7 +14,7 @@ const DAY: u32 = 24 * 60 * 60;
 
 /// Parses every SLO; what is wrong goes to `problems`.
 pub(super) fn validate(spec: &TelemetryProfileSpec, problems: &mut Problems) -> Vec<Slo> {
-    let interval = seconds(&spec.metrics.interval).unwrap_or_default();
+    let interval = interval_seconds(spec);
     if !spec.slos.is_empty() && interval > LONGEST_INTERVAL {
         problems.add(
             Code::Duration,
@@ -24,7 +24,19 @@ pub(super) fn validate(spec: &TelemetryProfileSpec, problems: &mut Problems) -> 
         );
     }
     let slos = spec.slos.iter().enumerate();
-    slos.filter_map(|(index, slo)| one(&format!("spec.slos[{index}]"), slo, interval, problems)).collect()
+    slos.filter_map(|(index, slo)| {
+        let path = format!("spec.slos[{index}]");
+        if slo.operation.is_some() {
+            check_spans(&path, spec, problems);
+        }
+        one(&path, slo, interval, problems)
+    })
+    .collect()
+}
+
+/// The scrape interval in seconds.
+pub(super) fn interval_seconds(spec: &TelemetryProfileSpec) -> u32 {
+    seconds(&spec.metrics.interval).unwrap_or_default()
 }
 
 fn one(path: &str, slo: &profile::Slo, interval: u32, problems: &mut Problems) -> Option<Slo> {
@@ -42,10 +54,7 @@ fn one(path: &str, slo: &profile::Slo, interval: u32, problems: &mut Problems) -
             problems.add(
                 Code::AlertCannotFire,
                 &format!("{path}.objective"),
-                format!(
-                    "with an objective of {} % not even a full outage burns the budget fast enough for a {field}",
-                    slo.objective
-                ),
+                cannot_fire(objective, window_days, severity),
                 format!("raise the objective, or set alerting.{field} to false"),
             );
         }
@@ -55,10 +64,58 @@ fn one(path: &str, slo: &profile::Slo, interval: u32, problems: &mut Problems) -
         objective,
         window_days,
         indicator,
+        group_by: slo.group_by.clone(),
         page: slo.alerting.page,
         ticket: slo.alerting.ticket,
         labels: slo.alerting.labels.iter().map(|(key, text)| (key.clone(), text.0.clone())).collect(),
+        minimum_events: slo.alerting.minimum_events.and_then(|events| u32::try_from(events).ok()),
+        absent_after: slo.alerting.absent_after.clone(),
     })
+}
+
+/// Why no alert of this severity can fire, in numbers.
+fn cannot_fire(objective: Objective, window_days: u32, severity: Severity) -> String {
+    let lowest = all_tiers(window_days).into_iter().rfind(|tier| tier.severity == severity);
+    let limit = lowest.map_or_else(String::new, |tier| {
+        format!(
+            ", and the {} tier, the lowest, needs more than {} times, that is {} % of bad events",
+            tier.name,
+            tier.factor(),
+            tier.error_percent(objective)
+        )
+    });
+    format!(
+        "with an objective of {} % not even a full outage burns the budget fast enough for a {}: a service that \
+         fails every event burns {} times as fast as the budget lasts{limit}",
+        objective.percent(),
+        severity.as_str(),
+        objective.outage_burn_rate()
+    )
+}
+
+/// The operator counts spans in the collector, before it samples: what the application does not send is not counted.
+fn check_spans(path: &str, spec: &TelemetryProfileSpec, problems: &mut Problems) {
+    let path = format!("{path}.operation");
+    if !spec.traces.enabled {
+        problems.add(
+            Code::Operation,
+            &path,
+            "operations are counted from spans, and traces are off",
+            "set traces.enabled to true, or give an indicator of the application's own metrics",
+        );
+    }
+    let sampling = &spec.traces.sampling;
+    if sampling.at == SamplingPoint::Application && sampling.ratio.parse() != Ok(1.0) {
+        problems.add(
+            Code::Operation,
+            &path,
+            format!(
+                "the application sends only a share of {} of its traces, so that events would be counted by chance",
+                sampling.ratio
+            ),
+            "set traces.sampling.at to Collector, which counts every span before it samples",
+        );
+    }
 }
 
 fn indicator(path: &str, slo: &profile::Slo, problems: &mut Problems) -> Option<Indicator> {
@@ -75,11 +132,22 @@ fn indicator(path: &str, slo: &profile::Slo, problems: &mut Problems) -> Option<
         let path = format!("{path}.latency.histogram");
         let histogram = selector(&path, &latency.histogram, problems)?;
         check_histogram(&path, &histogram, problems);
-        return Some(Indicator::Latency { histogram, threshold: latency.threshold.clone() });
+        let threshold = latency.threshold.clone();
+        return Some(Indicator::Latency { histogram, threshold, kind: latency.kind });
+    }
+    if let Some(operation) = &slo.operation {
+        let (name, threshold) = (operation.name.clone(), operation.threshold.clone());
+        return Some(Indicator::Operation { name, threshold });
     }
     let freshness = slo.freshness.as_ref()?;
-    let counter = selector(&format!("{path}.freshness.counter"), &freshness.counter, problems)?;
-    Some(Indicator::Freshness { counter, max_age: freshness.max_age.clone() })
+    let success = match (&freshness.counter, &freshness.timestamp) {
+        (Some(text), _) => Success::Counter(selector(&format!("{path}.freshness.counter"), text, problems)?),
+        (None, Some(text)) => {
+            Success::Timestamp(selector(&format!("{path}.freshness.timestamp"), text, problems)?)
+        }
+        (None, None) => return None,
+    };
+    Some(Indicator::Freshness { success, max_age: freshness.max_age.clone() })
 }
 
 fn selector(path: &str, text: &str, problems: &mut Problems) -> Option<Selector> {
@@ -152,7 +220,8 @@ fn number<T>(path: &str, field: &str, text: &str, parsed: Option<T>, problems: &
 }
 
 /// Seconds of a Prometheus duration with one unit.
-fn seconds(duration: &str) -> Option<u32> {
+#[must_use]
+pub fn seconds(duration: &str) -> Option<u32> {
     let unit = duration.chars().last()?;
     let number: u32 = duration.strip_suffix(unit)?.parse().ok()?;
     let factor = match unit {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::burn_rate::Objective;
-use crate::profile::{Instrument, LogFormat};
+use crate::profile::{HistogramType, Instrument, LogFormat};
 use crate::promql::Selector;
 use crate::settings::Settings;
 
@@ -54,6 +54,10 @@ pub struct ValidatedProfile {
     pub sidecar_memory_limit: u64,
     /// URL of the Prometheus that has the profile's metrics, where one is known.
     pub prometheus_url: Option<String>,
+    /// Where the managed Prometheus sends alerts, each without a slash at its end.
+    pub alertmanager_urls: Vec<String>,
+    /// Where Grafana is, without a slash at its end.
+    pub grafana_url: Option<String>,
     /// The role by which a managed Prometheus may find pods.
     pub prometheus_role: RoleName,
 }
@@ -195,6 +199,8 @@ pub struct Metrics {
     pub path: String,
     /// Scrape interval as a Prometheus duration.
     pub interval: String,
+    /// The same in seconds.
+    pub interval_seconds: u32,
     /// What the application exposes.
     pub instruments: Vec<Instrument>,
     /// How Prometheus is told of targets.
@@ -236,12 +242,18 @@ pub struct Slo {
     pub window_days: u32,
     /// What is measured.
     pub indicator: Indicator,
+    /// Labels of the indicator's series by which it is split, in the profile's order.
+    pub group_by: Vec<String>,
     /// Fast burn pages.
     pub page: bool,
     /// Slow burn opens a ticket.
     pub ticket: bool,
     /// Labels of this SLO's alerts, over those of the profile.
     pub labels: BTreeMap<String, String>,
+    /// The fewest events from which a window is judged.
+    pub minimum_events: Option<u32>,
+    /// How long the metric may be absent while pods run, as a Prometheus duration.
+    pub absent_after: String,
 }
 
 /// What an SLO measures.
@@ -260,14 +272,32 @@ pub enum Indicator {
         histogram: Selector,
         /// Threshold as the profile gives it, a decimal.
         threshold: String,
+        /// How it is exposed.
+        kind: HistogramType,
     },
-    /// Time in which a counter has grown within `max_age`.
+    /// Spans of an operation, as the collector counts them.
+    Operation {
+        /// Their name.
+        name: String,
+        /// Seconds as the profile gives them, a decimal; none where their status decides.
+        threshold: Option<String>,
+    },
+    /// Time in which the last success is younger than `max_age`.
     Freshness {
-        /// Counter that grows at each success.
-        counter: Selector,
+        /// What tells of a success.
+        success: Success,
         /// As a Prometheus duration.
         max_age: String,
     },
+}
+
+/// What tells of a job's success.
+#[derive(Clone, Debug)]
+pub enum Success {
+    /// A counter that grows.
+    Counter(Selector),
+    /// A gauge with the Unix time of the last one.
+    Timestamp(Selector),
 }
 
 /// Which events a ratio SLO counts beside all.

@@ -10,8 +10,8 @@ use serde_json::{Number, Value, json};
 use super::layout::Row;
 use super::template::{Each, InstrumentTemplates, RowTemplate, ViewTemplate, When, defect};
 use super::{escape, unit};
-use crate::burn_rate::{self, Severity, Tier};
-use crate::plan::slo;
+use crate::burn_rate::{Severity, Tier};
+use crate::plan::slo::{self, wanted_tiers};
 use crate::plan::{PlanError, pipeline, scrape};
 use crate::profile::{Instrument, LogFormat};
 use crate::validate::{Slo, Traces, ValidatedProfile};
@@ -44,13 +44,11 @@ impl Values {
             .with("slos", escape::matchers(&slos))
             .with("alert", slo::ALERT)
             .with("objective", slo::OBJECTIVE)
-            .with("events", slo::EVENTS)
-            .with("bad_events", slo::BAD_EVENTS)
             .with("error_ratio", slo::ERROR_RATIO)
             .with("budget_remaining", slo::BUDGET_REMAINING)
             .with("budget_thresholds", steps(&[("orange", json!(0)), ("green", json!(0.25))], "red"));
-        for (window, record) in slo::BURN_RATES {
-            values = values.with(format!("burn_rate_{window}"), record);
+        for slo::Window { length, record, .. } in slo::BURN_RATES {
+            values = values.with(format!("burn_rate_{length}"), record);
         }
         if let Some(logs) = &profile.logs {
             let traced = profile.traces.is_some();
@@ -86,7 +84,7 @@ impl Values {
             ("telemetry_profile", &profile.name),
             ("slo", &slo.name),
         ]);
-        let target = |(window, record): &(&str, &str)| json!({ "expr": format!("max({record}{{{matchers}}})"), "legendFormat": window });
+        let target = |slo::Window { length, record, .. }: &slo::Window| json!({ "expr": format!("max({record}{{{matchers}}})"), "legendFormat": length });
         // The quotient prints as the decimal that was meant.
         let share = |millionths: u32| f64::from(millionths) / 1e6;
         self.clone()
@@ -230,17 +228,13 @@ fn about(description: &str) -> String {
 
 /// Lines where the SLO's alerts fire: red pages, orange opens a ticket.
 fn burn_thresholds(slo: &Slo) -> Value {
-    let tiers = burn_rate::tiers(slo.objective, slo.window_days);
-    let wanted = tiers.iter().filter(|tier| match tier.severity {
-        Severity::Page => slo.page,
-        Severity::Ticket => slo.ticket,
-    });
+    let tiers = wanted_tiers(slo);
     let line = |tier: &Tier| {
         let color = if tier.severity == Severity::Page { "red" } else { "orange" };
         Some((color, tier.factor().parse::<Number>().ok()?.into()))
     };
     // The fastest tier comes first and has the largest factor; Grafana wants the smallest first.
-    steps(&wanted.rev().filter_map(line).collect::<Vec<_>>(), "green")
+    steps(&tiers.iter().rev().filter_map(line).collect::<Vec<_>>(), "green")
 }
 
 /// Grafana's thresholds: a color from each value on, `base` below the first.

@@ -41,9 +41,10 @@ pub(super) fn settings(profile: &ValidatedProfile) -> SpanMetrics {
 /// the SLO's series would not exist.
 fn buckets(slos: &[Slo]) -> Vec<String> {
     let thresholds = slos.iter().filter_map(|slo| match &slo.indicator {
-        Indicator::Latency { histogram, threshold } if histogram.metric == SPAN_METRICS_DURATION => {
+        Indicator::Latency { histogram, threshold, .. } if histogram.metric == SPAN_METRICS_DURATION => {
             quantity::nanos(threshold)
         }
+        Indicator::Operation { threshold: Some(threshold), .. } => quantity::nanos(threshold),
         _ => None,
     });
     let bounds: BTreeSet<i128> = BOUNDS.iter().map(|bound| bound * MILLISECOND).chain(thresholds).collect();
@@ -65,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::burn_rate::Objective;
+    use crate::profile::HistogramType;
     use crate::promql::Selector;
 
     fn latency(metric: &str, threshold: &str) -> Slo {
@@ -75,10 +77,14 @@ mod tests {
             indicator: Indicator::Latency {
                 histogram: Selector { metric: metric.to_owned(), matchers: Vec::new() },
                 threshold: threshold.to_owned(),
+                kind: HistogramType::Classic,
             },
+            group_by: Vec::new(),
             page: true,
             ticket: true,
             labels: BTreeMap::new(),
+            minimum_events: None,
+            absent_after: "1h".to_owned(),
         }
     }
 

@@ -64,6 +64,9 @@ fn the_configuration_names_a_rule_file_only_when_there_is_one() {
         let jobs: Vec<_> =
             config["scrape_configs"].as_array().unwrap().iter().map(|job| &job["job_name"]).collect();
         assert_eq!(jobs, ["media/trakt-metrics", "media/trakt-collector"]);
+        for job in config["scrape_configs"].as_array().unwrap() {
+            assert_eq!(job["always_scrape_classic_histograms"], true, "native histograms stand beside them");
+        }
     }
 }
 
@@ -75,6 +78,28 @@ fn an_edit_of_targets_or_rules_leaves_the_pod_alone() {
     let plain = deployment("{prometheus: Managed}", "");
     assert_eq!(plain, deployment("{prometheus: Managed, port: 9102, interval: 15s}", ""));
     assert_eq!(plain, deployment("{prometheus: Managed}", SLO));
+}
+
+#[test]
+fn alerts_go_to_every_alertmanager() {
+    let mut profile = managed();
+    profile.alertmanager_urls =
+        vec!["http://alertmanager.monitoring:9093".to_owned(), "https://alerts.example.com/am".to_owned()];
+    let children = plan(&profile).expect("a plan");
+    let text = body(&children, ChildKind::ConfigMap)["data"]["prometheus.yml"].as_str().expect("a file");
+    let config: Value = serde_yaml::from_str(text).expect("YAML");
+    assert_eq!(
+        config["alerting"]["alertmanagers"],
+        json!([
+            {"scheme": "http", "static_configs": [{"targets": ["alertmanager.monitoring:9093"]}]},
+            {"scheme": "https", "path_prefix": "/am", "static_configs": [{"targets": ["alerts.example.com"]}]},
+        ])
+    );
+    let egress = &body(&children, ChildKind::NetworkPolicy)["spec"]["egress"];
+    assert_eq!(egress[3], json!({"ports": [{"port": 9093, "protocol": "TCP"}]}));
+    let monitoring = json!({"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}});
+    assert_eq!(egress[4], json!({"to": [{"namespaceSelector": monitoring}]}));
+    assert_eq!(egress[5], json!({"ports": [{"port": 443, "protocol": "TCP"}]}));
 }
 
 #[test]
@@ -90,7 +115,7 @@ fn the_pod() {
         pod["containers"][0]["args"],
         json!([
             "--config.file=/etc/prometheus/prometheus.yml",
-            "--enable-feature=auto-reload-config",
+            "--enable-feature=auto-reload-config,native-histograms",
             "--storage.tsdb.path=/prometheus",
             "--storage.tsdb.retention.time=91d",
             "--storage.tsdb.retention.size=2GB",

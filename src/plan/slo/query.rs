@@ -1,187 +1,263 @@
 //! The PromQL of one SLO's recording rules. In: an indicator and the SLO's identity. Out: expressions that give one
-//! series without labels. No cluster.
+//! series for each group, with the labels of `groupBy` and no others. No cluster.
 
-use super::{BAD_EVENTS, ERROR_RATIO, EVENTS};
+use super::counter::{self, Sample};
+use super::{
+    BAD_EVENTS, ERROR_RATIO, EVENTS, PERIOD_BAD_EVENTS, PERIOD_EVENTS, Window, bucket, burn_rate_of,
+};
+use crate::plan::pipeline::{SPAN_METRICS_CALLS, SPAN_METRICS_DURATION};
+use crate::profile::HistogramType;
 use crate::promql::Selector;
-use crate::validate::{Events, Indicator, Slo, ValidatedProfile};
+use crate::validate::{Events, Indicator, Slo, Success, ValidatedProfile};
 
-/// The window of the base records.
-const BASE: &str = "5m";
-
-/// Where a window's numbers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The counters themselves.
-    Counters,
-    /// Sums over the base records.
-    Records,
-}
+/// Status of a span that failed, as the collector writes it.
+const FAILED: &str = "STATUS_CODE_ERROR";
 
 /// The queries of one SLO.
 pub struct Queries<'a> {
     profile: &'a ValidatedProfile,
     slo: &'a Slo,
-    measure: Measure,
+    /// Seconds from one evaluation to the next.
+    interval: u32,
 }
 
-/// What the indicator counts, each selector within the profile's namespace.
-enum Measure {
-    Events {
+/// What the indicator counts.
+pub enum Measure {
+    /// All events, and those of them that are good or bad, each by counters.
+    Counters {
+        /// Selects the counters of all events.
         total: Selector,
-        bad: Bad,
+        /// Selects the counters of those that are good or bad.
+        part: Selector,
+        /// Which of both.
+        part_is_good: bool,
     },
+    /// Observations of a native histogram, of which those up to a threshold are good.
+    Native {
+        /// Selects the histograms.
+        histogram: Selector,
+        /// A decimal.
+        threshold: String,
+    },
+    /// Time in which a job's last success is recent.
     Freshness {
-        /// 1 when the counter has grown lately.
-        grown: String,
-        /// 1 when it should have.
+        /// An expression that is there when it is.
+        recent: String,
+        /// An expression that is there when there should have been one.
         expected: String,
     },
 }
 
-/// How bad events are counted.
-enum Bad {
-    /// By a counter of their own.
-    Counter(Selector),
-    /// As the total without the good ones.
-    AllBut(Selector),
-    /// As the histogram's count without this bucket.
-    Above(Selector),
-}
-
 impl<'a> Queries<'a> {
-    /// The queries of an SLO of this profile.
-    pub fn new(profile: &'a ValidatedProfile, slo: &'a Slo) -> Self {
-        let within = |selector: &Selector| selector.clone().in_namespace(&profile.namespace);
-        let measure = match &slo.indicator {
-            Indicator::Ratio { events, total } => Measure::Events {
-                total: within(total),
-                bad: match events {
-                    Events::Bad(bad) => Bad::Counter(within(bad)),
-                    Events::Good(good) => Bad::AllBut(within(good)),
-                },
-            },
-            Indicator::Latency { histogram, threshold } => Measure::Events {
-                total: within(&histogram.with_suffix("_count")),
-                bad: Bad::Above(bucket(&within(&histogram.with_suffix("_bucket")), threshold)),
-            },
-            Indicator::Freshness { counter, max_age } => {
-                freshness(&within(counter), max_age, &record(profile, slo, EVENTS), slo.window_days)
+    /// The queries of an SLO of this profile, evaluated every `interval` seconds.
+    pub const fn new(profile: &'a ValidatedProfile, slo: &'a Slo, interval: u32) -> Self {
+        Self { profile, slo, interval }
+    }
+
+    /// Selects a record of this SLO. Not by the label `service`: a service with a new name keeps its history.
+    pub fn record(&self, name: &str) -> Selector {
+        Selector::new(name)
+            .in_namespace(&self.profile.namespace)
+            .with_matcher("telemetry_profile", "=", &*self.profile.name)
+            .with_matcher("slo", "=", &*self.slo.name)
+    }
+
+    /// Events since the evaluation before; for freshness 1 while it is measured.
+    pub fn events(&self) -> String {
+        match self.measure() {
+            Measure::Counters { total, part, .. } => {
+                let events = self.over_groups("sum", &self.increase(&total, &total, Sample::Float));
+                if !self.is_classic_latency() {
+                    return events;
+                }
+                // Without the threshold's bucket nothing is known of slow events: then no event counts.
+                let bucket = counter::latest(&part, self.interval);
+                format!("{events} and {}", self.over_groups("group", &bucket))
+            }
+            Measure::Native { histogram, .. } => {
+                let observations = self.increase(&histogram, &histogram, Sample::Histogram);
+                format!("histogram_count({})", self.over_groups("sum", &observations))
+            }
+            Measure::Freshness { recent, expected } => self.either(&recent, &expected),
+        }
+    }
+
+    /// Bad events since the evaluation before, 0 rather than absent while there are events, and never more than these.
+    pub fn bad_events(&self) -> String {
+        let all = self.over_groups("max", &self.record(EVENTS).to_string());
+        let (counted, counts_good) = match self.measure() {
+            Measure::Counters { total, part, part_is_good } => {
+                let increase = self.increase(&part, &total, Sample::Float);
+                (self.over_groups("sum", &increase), part_is_good)
+            }
+            Measure::Native { histogram, threshold } => {
+                let observations = self.increase(&histogram, &histogram, Sample::Histogram);
+                let observations = self.over_groups("sum", &observations);
+                // The share of nothing is NaN, and a comparison drops it.
+                (format!("histogram_fraction(0, {threshold}, {observations}) * {all} >= 0"), true)
+            }
+            Measure::Freshness { recent, expected } => {
+                return format!("0 * {}", self.either(&recent, &expected));
             }
         };
-        Self { profile, slo, measure }
+        // A counter of good or bad events that does not exist has counted none: many come into being with their first
+        // event.
+        let part = format!("({counted} or 0 * {all}) <= {all} or {all}");
+        if counts_good { format!("{all} - ({part})") } else { part }
     }
 
-    /// Selects a record of this SLO.
-    pub fn record(&self, name: &str) -> Selector {
-        record(self.profile, self.slo, name)
+    /// The burn rate of a window; absent without events. With a least number of events, longer windows stand in for one that
+    /// holds fewer; the longest has none, and there two bad events are enough.
+    pub fn burn_rate(&self, window: &Window) -> String {
+        let budget = self.slo.objective.budget_ratio();
+        let (bad, all) = (self.sum(BAD_EVENTS, window.length), self.sum(EVENTS, window.length));
+        let Some(least) = window.at_least(self.slo) else {
+            return format!("{bad} / ({all} > 0) / {budget}");
+        };
+        let judged = window.lengths().map(|length| {
+            format!("{} / ({} >= {least}) / {budget}", self.sum(BAD_EVENTS, length), self.sum(EVENTS, length))
+        });
+        let last = match window.wider.and_then(burn_rate_of) {
+            Some(record) => self.over_groups("max", &self.record(record).to_string()),
+            None => format!("({bad} >= 2) / ({all} > 0) / {budget}"),
+        };
+        judged.chain([last]).collect::<Vec<_>>().join(" or ")
     }
 
-    /// All events per second; for freshness 1 while it is measured.
-    pub fn events(&self) -> String {
-        match &self.measure {
-            // Without the threshold's bucket nothing is known of slow events: then no event counts.
-            Measure::Events { total, bad: Bad::Above(bucket) } => {
-                format!("{} and {}", rate(total, BASE), rate(bucket, BASE))
-            }
-            Measure::Events { total, .. } => rate(total, BASE),
-            Measure::Freshness { grown, expected } => format!("{grown} or {expected}"),
-        }
+    /// Events, or bad ones, of a window.
+    pub fn sum(&self, record: &str, window: &str) -> String {
+        self.over_groups("sum", &format!("sum_over_time({}[{window}])", self.record(record)))
     }
 
-    /// Bad events per second, 0 rather than absent while there are events; for freshness 0 or 1.
-    pub fn bad_events(&self) -> String {
-        match &self.measure {
-            Measure::Events { total, bad } => format!("{} and {}", bad.rate(total, BASE), rate(total, BASE)),
-            Measure::Freshness { grown, expected } => format!("0 * {grown} or {expected}"),
-        }
-    }
-
-    /// The share of bad events in a window; absent without events.
-    pub fn error_ratio(&self, window: &str, source: Source) -> String {
-        match (&self.measure, source) {
-            (Measure::Events { total, bad }, Source::Counters) => {
-                format!("{} / ({} > 0)", bad.rate(total, window), rate(total, window))
-            }
-            _ => {
-                let sum = |record| format!("sum(sum_over_time({}[{window}]))", self.record(record));
-                format!("{} / ({} > 0)", sum(BAD_EVENTS), sum(EVENTS))
-            }
-        }
-    }
-
-    /// The burn rate of a window; absent without events.
-    pub fn burn_rate(&self, window: &str, source: Source) -> String {
-        format!("{} / {}", self.error_ratio(window, source), self.slo.objective.budget_ratio())
+    /// The share of bad events in the period; absent without events.
+    pub fn error_ratio(&self) -> String {
+        format!("{} / ({} > 0)", self.record(PERIOD_BAD_EVENTS), self.record(PERIOD_EVENTS))
     }
 
     /// The unspent share of the period's budget: all of it when there were no events.
-    pub fn budget_remaining(&self, period: &str) -> String {
+    pub fn budget_remaining(&self) -> String {
         format!(
-            "1 - sum({}) / {} or 1 + 0 * sum(sum_over_time({}[{period}]))",
+            "1 - {} / {} or 1 + 0 * {}",
             self.record(ERROR_RATIO),
             self.slo.objective.budget_ratio(),
-            self.record(EVENTS)
+            self.record(PERIOD_EVENTS)
         )
     }
-}
 
-impl Bad {
-    /// Bad events per second. A counter of good or bad events that does not exist has counted none: many come into
-    /// being with their first event. Two rates are extrapolated each for itself, and their difference can be a little
-    /// less than nothing, hence the clamps.
-    fn rate(&self, total: &Selector, window: &str) -> String {
-        match self {
-            Self::Counter(bad) => format!("({} or vector(0))", rate(bad, window)),
-            Self::AllBut(good) => {
-                format!("clamp_min({} - ({} or vector(0)), 0)", rate(total, window), rate(good, window))
+    /// True where this SLO was measured in the older half of a window that is twice as long.
+    pub fn is_known_for(&self, half: &str) -> String {
+        let older = format!("present_over_time({}[{half}] offset {half})", self.record(EVENTS));
+        let labels = self.slo.group_by.join(", ");
+        format!("and on ({labels}) {}", self.over_groups("group", &older))
+    }
+
+    /// The series without which the SLO has no data, each as a selector within the profile's namespace.
+    pub fn needed(&self) -> Vec<Selector> {
+        match (&self.slo.indicator, self.measure()) {
+            (
+                Indicator::Freshness {
+                    success: Success::Counter(series) | Success::Timestamp(series), ..
+                },
+                _,
+            ) => {
+                vec![self.within(series)]
             }
-            Self::Above(bucket) => {
-                format!("clamp_min({} - {}, 0)", rate(total, window), rate(bucket, window))
+            (_, Measure::Counters { total, part, .. }) if self.is_classic_latency() => vec![total, part],
+            (_, Measure::Counters { total, .. }) => vec![total],
+            (_, Measure::Native { histogram, .. }) => vec![histogram],
+            (_, Measure::Freshness { .. }) => Vec::new(),
+        }
+    }
+
+    /// What is counted, within the profile's namespace.
+    pub fn measure(&self) -> Measure {
+        let counters = |total, part, part_is_good| Measure::Counters { total, part, part_is_good };
+        let latency = |histogram: Selector, threshold: &str| {
+            let part = bucket(&histogram.with_suffix("_bucket"), threshold);
+            counters(histogram.with_suffix("_count"), part, true)
+        };
+        match &self.slo.indicator {
+            Indicator::Ratio { events: Events::Good(good), total } => {
+                counters(self.within(total), self.within(good), true)
+            }
+            Indicator::Ratio { events: Events::Bad(bad), total } => {
+                counters(self.within(total), self.within(bad), false)
+            }
+            Indicator::Latency { histogram, threshold, kind: HistogramType::Classic } => {
+                latency(self.within(histogram), threshold)
+            }
+            Indicator::Latency { histogram, threshold, kind: HistogramType::Native } => {
+                Measure::Native { histogram: self.within(histogram), threshold: threshold.clone() }
+            }
+            Indicator::Operation { name, threshold: None } => {
+                let total = self.spans(SPAN_METRICS_CALLS, name);
+                let bad = total.clone().with_matcher("status_code", "=", FAILED);
+                counters(total, bad, false)
+            }
+            Indicator::Operation { name, threshold: Some(threshold) } => {
+                latency(self.spans(SPAN_METRICS_DURATION, name), threshold)
+            }
+            Indicator::Freshness { success, max_age } => self.freshness(success, max_age),
+        }
+    }
+
+    fn increase(&self, series: &Selector, total: &Selector, sample: Sample) -> String {
+        counter::increase(series, total, sample, self.interval)
+    }
+
+    fn either(&self, recent: &str, expected: &str) -> String {
+        format!("{} or {}", self.over_groups("group", recent), self.over_groups("group", expected))
+    }
+
+    const fn is_classic_latency(&self) -> bool {
+        matches!(
+            self.slo.indicator,
+            Indicator::Latency { kind: HistogramType::Classic, .. }
+                | Indicator::Operation { threshold: Some(_), .. }
+        )
+    }
+
+    /// A counter is recent while it grows, or while a series of it is new and above 0: the process of a job may create its
+    /// counter with the first success. A success is expected once the series has been there longer than its highest age, and
+    /// from then on for good, whether it is still there or not; a series that was never seen, or only just, counts neither way.
+    fn freshness(&self, success: &Success, max_age: &str) -> Measure {
+        let measured = format!("last_over_time({}[{}d])", self.record(EVENTS), self.slo.window_days);
+        match success {
+            Success::Counter(counter) => {
+                let counter = self.within(counter);
+                let before = format!("last_over_time({counter}[{max_age}] offset {max_age})");
+                Measure::Freshness {
+                    recent: format!(
+                        "increase({counter}[{max_age}]) > 0 or (last_over_time({counter}[{max_age}]) > 0 unless {before})"
+                    ),
+                    expected: format!("{before} or {measured}"),
+                }
+            }
+            Success::Timestamp(gauge) => {
+                let last = format!("last_over_time({}[{max_age}])", self.within(gauge));
+                Measure::Freshness {
+                    recent: format!("{last} > time() - {}", super::seconds(max_age).unwrap_or_default()),
+                    expected: format!("{last} or {measured}"),
+                }
             }
         }
     }
-}
 
-/// Rates first, then their sum: a sum of counters would fall when a pod goes.
-fn rate(selector: &Selector, window: &str) -> String {
-    format!("sum(rate({selector}[{window}]))")
-}
+    fn within(&self, selector: &Selector) -> Selector {
+        selector.clone().in_namespace(&self.profile.namespace)
+    }
 
-/// Selects a record of an SLO. Not by the label `service`: a service with a new name keeps its history.
-fn record(profile: &ValidatedProfile, slo: &Slo, name: &str) -> Selector {
-    Selector::new(name)
-        .in_namespace(&profile.namespace)
-        .with_matcher("telemetry_profile", "=", &*profile.name)
-        .with_matcher("slo", "=", &*slo.name)
-}
+    fn spans(&self, metric: &str, name: &str) -> Selector {
+        Selector::new(metric)
+            .in_namespace(&self.profile.namespace)
+            .with_matcher("service_name", "=", &*self.profile.service.name)
+            .with_matcher("span_name", "=", name)
+    }
 
-/// The bucket up to a threshold. Exporters and versions of Prometheus spell the same bound in different ways.
-fn bucket(buckets: &Selector, threshold: &str) -> Selector {
-    let (whole, fraction) = threshold.split_once('.').unwrap_or((threshold, ""));
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let plain = |bound: String| bound.replace('.', "\\.");
-    let spellings = if fraction.is_empty() {
-        vec![whole.to_owned(), format!("{whole}.0")]
-    } else if let (true, Some(digit)) = (whole == "0", fraction.strip_prefix("0000")) {
-        vec![format!("0.{fraction}"), format!("{digit}e-05")]
-    } else {
-        return buckets.clone().with_matcher("le", "=", format!("{whole}.{fraction}"));
-    };
-    let pattern: Vec<_> = spellings.into_iter().map(plain).collect();
-    buckets.clone().with_matcher("le", "=~", pattern.join("|"))
-}
-
-/// Freshness has grown while the counter has, or while a series of it is new and above 0: the process of a job may
-/// create its counter with the first success. It is expected once the counter has been there longer than its highest
-/// age, and from then on for good, whether the counter is still there or not; a counter that was never seen, or only
-/// just, counts neither way.
-fn freshness(counter: &Selector, max_age: &str, events: &Selector, window_days: u32) -> Measure {
-    let before = format!("last_over_time({counter}[{max_age}] offset {max_age})");
-    Measure::Freshness {
-        grown: format!(
-            "group(increase({counter}[{max_age}]) > 0 or (last_over_time({counter}[{max_age}]) > 0 unless {before}))"
-        ),
-        expected: format!("group({before} or last_over_time({events}[{window_days}d]))"),
+    fn over_groups(&self, aggregation: &str, expression: &str) -> String {
+        if self.slo.group_by.is_empty() {
+            return format!("{aggregation}({expression})");
+        }
+        format!("{aggregation} by ({}) ({expression})", self.slo.group_by.join(", "))
     }
 }
