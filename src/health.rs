@@ -1,8 +1,8 @@
-//! What a Prometheus says of a profile's targets and rules.
+//! What a Prometheus says of a profile's targets and rules, and which series that the profile needs it lacks.
 //!
 //! In: a [`Subject`] (what the profile has Prometheus do), the cluster's Prometheus objects, HTTP. Out: a [`Health`], a plain
-//! value without times, counters or ports by chance: two of them are equal while nothing has changed. Only [`ask`] talks to
-//! the cluster and to Prometheus.
+//! value without times, counters or ports by chance: two of them are equal while nothing has changed. Only [`ask`] and
+//! `search` talk to the cluster and to Prometheus.
 //!
 //! Who is asked: the managed Prometheus; the one of a Prometheus object that selects the profile's monitors and rules;
 //! the administrator's `--prometheus-url`. Never an address from a profile: a profile must not make the operator call
@@ -11,11 +11,17 @@
 mod answer;
 pub mod ask;
 pub mod choose;
-mod http;
+pub(crate) mod http;
+pub mod missing;
+mod nearest;
+pub mod needs;
+mod search;
 pub mod subject;
 
 use std::collections::BTreeSet;
 
+pub use missing::{Cause, Missing, Report};
+pub use needs::{Need, NeedKind, needs};
 pub use subject::Subject;
 
 /// What is known of one profile.
@@ -27,6 +33,8 @@ pub struct Health {
     pub collector: Sight<Targets>,
     /// The SLO rules; none when the profile has none.
     pub rules: Option<Sight<Rules>>,
+    /// The series that SLOs and instruments need; none when nobody was asked, because targets are not up.
+    pub series: Option<Sight<Report>>,
 }
 
 /// How far one thing could be seen.
@@ -84,6 +92,14 @@ pub enum Targets {
     },
 }
 
+impl Targets {
+    /// True when every target is scraped.
+    #[must_use]
+    pub fn are_up(&self) -> bool {
+        matches!(self, Self::Active { down, pending: false } if down.is_empty())
+    }
+}
+
 /// A target that cannot be scraped.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
@@ -124,7 +140,8 @@ impl Health {
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
         let rules = self.rules.as_ref().is_some_and(|sight| matches!(sight, Sight::Unreachable { .. }));
+        let series = self.series.as_ref().is_some_and(|sight| matches!(sight, Sight::Unreachable { .. }));
         let unreachable = |sight: &Sight<Targets>| matches!(sight, Sight::Unreachable { .. });
-        rules || unreachable(&self.application) || unreachable(&self.collector)
+        series || rules || unreachable(&self.application) || unreachable(&self.collector)
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! In: text. Out: [`Selector`]. No cluster. User text never reaches a rule as text: it is parsed and printed anew.
 
+mod explain;
 mod re2;
 
 use std::fmt::{self, Write};
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, Expr};
+use promql_parser::parser::{self, Expr, VectorSelector};
 
 /// The label that every generated query matches itself, so that two namespaces in one Prometheus never mix.
 pub const NAMESPACE_LABEL: &str = "namespace";
@@ -35,21 +36,29 @@ impl Selector {
     /// # Errors
     /// When the text is not a selector of one named metric, or Prometheus would refuse one of its matchers.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let vector = match parser::parse(text).map_err(SelectorError::Syntax)? {
-            Expr::VectorSelector(vector) => vector,
-            Expr::MatrixSelector(_) => {
-                return Err(SelectorError::Shape("a range: the operator adds its own"));
+        match parser::parse(text) {
+            Ok(Expr::VectorSelector(vector)) => Self::of(vector, text),
+            Ok(_) => Err(SelectorError::shape(text, "it is more than a selector")),
+            Err(said) => {
+                let (column, reason) = explain::explain(text, &said);
+                Err(SelectorError::Syntax { column, reason })
             }
-            _ => return Err(SelectorError::Shape("a function, an operator or parentheses")),
-        };
+        }
+    }
+
+    /// The selector in a parsed query; `text` is its own text, for the error.
+    ///
+    /// # Errors
+    /// When it has more than one named metric and matchers, or Prometheus would refuse one of these.
+    pub(crate) fn of(vector: VectorSelector, text: &str) -> Result<Self, SelectorError> {
         if vector.offset.is_some() || vector.at.is_some() {
-            return Err(SelectorError::Shape("an offset or @ modifier"));
+            return Err(SelectorError::shape(text, "it has an offset or @ modifier"));
         }
         if !vector.matchers.or_matchers.is_empty() {
-            return Err(SelectorError::Shape("alternatives (or): use a regular expression"));
+            return Err(SelectorError::shape(text, "it has alternatives (or)"));
         }
         let Some(metric) = vector.name else {
-            return Err(SelectorError::Shape("no metric name before the braces"));
+            return Err(SelectorError::shape(text, "it names no metric before the braces"));
         };
         let matchers = vector.matchers.matchers;
         if matchers.len() > MAX_MATCHERS {
@@ -95,7 +104,11 @@ fn checked(matcher: Matcher) -> Result<(String, &'static str, String), SelectorE
         MatchOp::NotRe(_) => "!~",
     };
     if operator.contains('~') {
-        re2::check(&value).map_err(|reason| SelectorError::Regex { pattern: value.clone(), reason })?;
+        re2::check(&value).map_err(|(offset, reason)| SelectorError::Regex {
+            column: column(&value, offset),
+            pattern: value.clone(),
+            reason,
+        })?;
     }
     Ok((name, operator, value))
 }
@@ -139,15 +152,30 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// The column of a byte of a text: characters, from 1.
+fn column(text: &str, offset: usize) -> usize {
+    text.char_indices().take_while(|(at, _)| *at < offset).count() + 1
+}
+
 /// Why a text is no usable selector.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectorError {
     /// It is not PromQL.
-    #[error("not PromQL: {0}")]
-    Syntax(String),
+    #[error("not PromQL, column {column}: {reason}")]
+    Syntax {
+        /// The first character that does not fit, from 1; behind the last one where something is missing at the end.
+        column: usize,
+        /// What stands there and what belongs there.
+        reason: String,
+    },
     /// It is PromQL, but not one metric with matchers.
-    #[error("only one metric with matchers can be used, and this has {0}")]
-    Shape(&'static str),
+    #[error("only one metric with matchers can be used; column {column}: {reason}")]
+    Shape {
+        /// Where the selector ends, or should have begun, from 1.
+        column: usize,
+        /// What stands there.
+        reason: String,
+    },
     /// It names a label that the operator sets.
     #[error("the label {0} is set by the operator")]
     ReservedLabel(String),
@@ -158,13 +186,22 @@ pub enum SelectorError {
     #[error("{0} matchers are too many: at most {MAX_MATCHERS} are possible")]
     TooManyMatchers(usize),
     /// Prometheus cannot compile a regular expression.
-    #[error("the regular expression {pattern:?} is not RE2: {reason}")]
+    #[error("the regular expression {pattern:?} is not RE2, character {column}: {reason}")]
     Regex {
         /// The expression.
         pattern: String,
+        /// The character of the expression that RE2 stops at, from 1.
+        column: usize,
         /// What RE2 does not have.
         reason: &'static str,
     },
+}
+
+impl SelectorError {
+    fn shape(text: &str, said: &str) -> Self {
+        let (column, reason) = explain::explain(text, said);
+        Self::Shape { column, reason }
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +248,7 @@ mod tests {
         ] {
             let error = Selector::parse(text).unwrap_err();
             assert!(
-                matches!(error, SelectorError::Shape(_) | SelectorError::LabelName(_)),
+                matches!(error, SelectorError::Shape { .. } | SelectorError::LabelName(_)),
                 "{text}: {error}"
             );
         }
@@ -219,7 +256,7 @@ mod tests {
             ["", "a{", "a{b}", "a{b=c}", r#"a{b=~"("}"#, r#"a{__name__="a"}"#, "a b", "é", r#"a{b="\é"}"#]
         {
             let error = Selector::parse(text).unwrap_err();
-            assert!(matches!(error, SelectorError::Syntax(_)), "{text}: {error}");
+            assert!(matches!(error, SelectorError::Syntax { .. }), "{text}: {error}");
         }
         for operator in ["=", "!=", "=~", "!~"] {
             let error = Selector::parse(&format!("a{{b=\"c\",namespace{operator}\"x\"}}")).unwrap_err();

@@ -5,6 +5,7 @@
 
 pub mod conditions;
 mod prometheus;
+mod series;
 mod sidecar;
 mod summary;
 mod trouble;
@@ -167,10 +168,12 @@ fn not_paused() -> Finding {
 
 fn findings(view: &View<'_>) -> Vec<Finding> {
     let View { profile, plan, applied, running, .. } = *view;
+    let targets = view.targets();
     let mut findings = vec![
         collector(profile, applied, running),
         trace_back_end(profile, applied, running),
-        view.targets(),
+        view.series(&targets),
+        targets,
         view.rules(),
         dashboards(profile, plan, applied),
         view.sidecar(),
@@ -203,7 +206,9 @@ fn ready(view: &View<'_>, findings: &[Finding]) -> Finding {
         return Finding::no(Type::Ready, Reason::ApplyFailed, list.join("; "));
     }
     let broken = findings.iter().find(|finding| {
-        finding.status == ConditionStatus::False && !matches!(finding.kind, Type::Conflicted | Type::Paused)
+        // A counter that comes into being with its first event is absent in all health.
+        let apart = [Type::Conflicted, Type::Paused, Type::MetricsPresent];
+        finding.status == ConditionStatus::False && !apart.contains(&finding.kind)
     });
     match broken {
         Some(broken) => {

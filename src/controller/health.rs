@@ -185,7 +185,7 @@ mod tests {
         } else {
             Sight::Unreachable { prometheus, error: "refused".to_owned() }
         };
-        Health { application: sight.clone(), collector: sight, rules: None }
+        Health { application: sight.clone(), collector: sight, rules: None, series: None }
     }
 
     #[test]

@@ -143,9 +143,22 @@ impl Round<'_> {
             let ask = async |prometheus: &Prometheus| self.rules(groups, prometheus).await;
             look(whom, ask, |rules: &Rules| rules.loaded.is_empty()).await
         };
+        let application = job(&subject.application).await?;
+        let collector = job(&subject.collector).await?;
+        let series = match (&application, &collector) {
+            _ if subject.needs.is_empty() => None,
+            // What is absent before all targets are up says nothing.
+            (Sight::Seen { prometheus, seen: own }, Sight::Seen { seen: spans, .. })
+                if own.are_up() && spans.are_up() =>
+            {
+                Some(self.search(subject, prometheus).await)
+            }
+            _ => None,
+        };
         Ok(Health {
-            application: job(&subject.application).await?,
-            collector: job(&subject.collector).await?,
+            application,
+            collector,
+            series,
             rules: match &subject.rules {
                 Some(groups) => Some(rules(groups).await?),
                 None => None,
@@ -241,17 +254,35 @@ impl Round<'_> {
         }
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         prometheus: &Prometheus,
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, Failed> {
+        self.answer(prometheus, self.asker.http.get(&prometheus.url, path, query)).await
+    }
+
+    /// For what may be too long for a URL.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        prometheus: &Prometheus,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<T, Failed> {
+        self.answer(prometheus, self.asker.http.post(&prometheus.url, path, form)).await
+    }
+
+    async fn answer<T>(
+        &self,
+        prometheus: &Prometheus,
+        request: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
         let known = self.silent.lock().unwrap_or_else(PoisonError::into_inner).get(&prometheus.url).cloned();
         if let Some(error) = known {
             return Err(Failed { error, answered: false, unknown_path: false });
         }
-        let result = self.asker.http.get(&prometheus.url, path, query).await;
+        let result = request.await;
         self.asker.metrics.asked_prometheus(result.is_ok());
         if let Err(Failed { error, answered: false, .. }) = &result {
             let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);

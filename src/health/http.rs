@@ -1,10 +1,11 @@
-//! One GET of Prometheus' API. In: URL, path, query. Out: the typed answer, or one line that says why not and is the same
+//! One question to Prometheus' API. In: URL, path, query. Out: the typed answer, or one line that says why not and is the same
 //! at each try. Talks to Prometheus.
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -17,17 +18,17 @@ const LARGEST: usize = 16 * 1024 * 1024;
 
 /// The client for every Prometheus.
 #[derive(Clone, Debug)]
-pub(super) struct Http(Client);
+pub(crate) struct Http(Client);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     /// One line.
-    pub(super) error: String,
+    pub(crate) error: String,
     /// True when something answered, if not as it should.
-    pub(super) answered: bool,
+    pub(crate) answered: bool,
     /// True when the server does not know the path: it is old, or only like a Prometheus.
-    pub(super) unknown_path: bool,
+    pub(crate) unknown_path: bool,
 }
 
 impl Failed {
@@ -45,7 +46,7 @@ struct Envelope<T> {
 impl Http {
     /// No proxy, as to the API server: the addresses are the cluster's own. No redirects: an address that the
     /// administrator did not give is not asked.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
         let builder = || Client::builder().no_proxy().redirect(Policy::none()).timeout(TIMEOUT);
         builder()
             .build()
@@ -57,35 +58,55 @@ impl Http {
             .map(Self)
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         base: &str,
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, Failed> {
-        let url = Url::parse_with_params(&format!("{base}/api/v1/{path}"), query)
-            .map_err(|error| Failed::silent(format!("this is no URL: {error}")))?;
-        let mut response = self.0.get(url).send().await.map_err(|error| root(&error))?;
-        let status = response.status();
-        if !status.is_success() {
-            let note = if status.is_redirection() { ", and redirects are not followed" } else { "" };
-            let unknown_path = status == StatusCode::NOT_FOUND;
-            return Err(Failed { error: format!("HTTP {status}{note}"), answered: true, unknown_path });
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| root(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST {
-                let error = format!("the answer has more than {LARGEST} bytes");
-                return Err(Failed { error, answered: true, unknown_path: false });
-            }
-        }
-        serde_json::from_slice::<Envelope<T>>(&body).map(|envelope| envelope.data).map_err(|error| Failed {
-            error: format!("this is not an answer of Prometheus' API: {error}"),
-            answered: true,
-            unknown_path: false,
-        })
+        answer(self.0.get(url(base, path, query)?)).await
     }
+
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        base: &str,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<T, Failed> {
+        let mut url = url(base, path, form)?;
+        let body = url.query().unwrap_or_default().to_owned();
+        url.set_query(None);
+        let request = self.0.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        answer(request.body(body)).await
+    }
+}
+
+fn url(base: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, Failed> {
+    Url::parse_with_params(&format!("{base}/api/v1/{path}"), query)
+        .map_err(|error| Failed::silent(format!("this is no URL: {error}")))
+}
+
+async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failed> {
+    let mut response = request.send().await.map_err(|error| root(&error))?;
+    let status = response.status();
+    if !status.is_success() {
+        let note = if status.is_redirection() { ", and redirects are not followed" } else { "" };
+        let unknown_path = status == StatusCode::NOT_FOUND;
+        return Err(Failed { error: format!("HTTP {status}{note}"), answered: true, unknown_path });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| root(&error))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST {
+            let error = format!("the answer has more than {LARGEST} bytes");
+            return Err(Failed { error, answered: true, unknown_path: false });
+        }
+    }
+    serde_json::from_slice::<Envelope<T>>(&body).map(|envelope| envelope.data).map_err(|error| Failed {
+        error: format!("this is not an answer of Prometheus' API: {error}"),
+        answered: true,
+        unknown_path: false,
+    })
 }
 
 fn root(error: &reqwest::Error) -> Failed {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::needs::{Need, needs};
 use crate::kinds::ChildKind;
 use crate::plan::meta::{self, Component};
 use crate::plan::{scrape, slo};
@@ -26,6 +27,10 @@ pub struct Subject {
     pub collector: Job,
     /// The SLO rules, where the profile has any.
     pub rules: Option<Groups>,
+    /// The series that SLOs and instruments need.
+    pub needs: Vec<Need>,
+    /// The label `job` of the application's and the collector's series.
+    pub jobs: [String; 2],
     /// The administrator's `--prometheus-url`.
     pub admin_url: Option<String>,
 }
@@ -118,6 +123,8 @@ impl Subject {
                 object: Monitor::new(ChildKind::PrometheusRule, meta::monitor_meta(profile, Component::Slo)),
                 names: slo::group_names(profile),
             }),
+            needs: needs(profile),
+            jobs: [scrape::application_job(profile), scrape::collector_job(profile)],
             admin_url,
         })
     }

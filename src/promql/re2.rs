@@ -14,22 +14,12 @@ const GROUP_NAME: &str = "a group's name has letters, digits and _ only";
 const UNBALANCED: &str = "it closes a group that is not open";
 const CLASS: &str = "a class cannot contain another class or &&, -- or ~~";
 
-/// Checks a pattern that is well formed for the parser.
-pub(super) fn check(pattern: &str) -> Result<(), &'static str> {
+/// Checks a pattern that is well formed for the parser. A refusal has the byte where the part begins that RE2 refuses.
+pub(super) fn check(pattern: &str) -> Result<(), (usize, &'static str)> {
     let mut scan = Scan { rest: pattern, open: vec![1], atom: 1, repeated: false };
     while let Some(c) = scan.rest.chars().next() {
-        match c {
-            '\\' => scan.escape()?,
-            '[' => scan.class()?,
-            '(' => scan.open_group()?,
-            ')' => scan.close_group()?,
-            '*' | '+' | '?' => scan.repetition(1, 1)?,
-            '{' => match counts(scan.rest) {
-                Some((most, length)) => scan.repetition(most, length)?,
-                None => scan.literal(1),
-            },
-            c => scan.literal(c.len_utf8()),
-        }
+        let at = pattern.len() - scan.rest.len();
+        scan.step(c).map_err(|reason| (at, reason))?;
     }
     Ok(())
 }
@@ -45,6 +35,21 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    fn step(&mut self, next: char) -> Result<(), &'static str> {
+        match next {
+            '\\' => self.escape(),
+            '[' => self.class(),
+            '(' => self.open_group(),
+            ')' => self.close_group(),
+            '*' | '+' | '?' => self.repetition(1, 1),
+            '{' if let Some((most, length)) = counts(self.rest) => self.repetition(most, length),
+            c => {
+                self.literal(c.len_utf8());
+                Ok(())
+            }
+        }
+    }
+
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn patterns_that_re2_refuses_do_not() {
-        for (pattern, reason) in [
+        for (pattern, refused) in [
             ("x**", STACKED),
             ("x+*", STACKED),
             ("x{2}{3}", STACKED),
@@ -220,7 +225,9 @@ mod tests {
             ("[a&&b]", CLASS),
             ("[a--b]", CLASS),
         ] {
-            assert_eq!(check(pattern), Err(reason), "{pattern}");
+            let (at, reason) = check(pattern).expect_err(pattern);
+            assert_eq!(reason, refused, "{pattern}");
+            assert!(pattern.is_char_boundary(at) && at < pattern.len(), "{pattern}: {at}");
         }
     }
 }

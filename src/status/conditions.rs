@@ -13,6 +13,8 @@ pub enum ConditionType {
     TraceBackendReady,
     /// What Prometheus is to scrape.
     ScrapeTargetsUp,
+    /// The series that SLOs and instruments need. Not a part of `Ready`.
+    MetricsPresent,
     /// SLO rules.
     RulesProvisioned,
     /// Dashboards.
@@ -27,11 +29,12 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order of status.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::CollectorReady,
         Self::TraceBackendReady,
         Self::ScrapeTargetsUp,
+        Self::MetricsPresent,
         Self::RulesProvisioned,
         Self::DashboardsProvisioned,
         Self::SidecarInjected,
@@ -47,6 +50,7 @@ impl ConditionType {
             Self::CollectorReady => "CollectorReady",
             Self::TraceBackendReady => "TraceBackendReady",
             Self::ScrapeTargetsUp => "ScrapeTargetsUp",
+            Self::MetricsPresent => "MetricsPresent",
             Self::RulesProvisioned => "RulesProvisioned",
             Self::DashboardsProvisioned => "DashboardsProvisioned",
             Self::SidecarInjected => "SidecarInjected",
@@ -123,6 +127,14 @@ pub enum Reason {
     TargetsDown,
     /// Prometheus scrapes every target.
     TargetsUp,
+    /// Prometheus has not been asked for the series yet.
+    MetricsPending,
+    /// A series that an SLO or an instrument needs is absent.
+    MetricsMissing,
+    /// The threshold of a latency SLO is no bound of the histogram's buckets.
+    ThresholdNotABound,
+    /// Every series that is needed is there.
+    MetricsFound,
     /// Prometheus has not been asked for the rules yet.
     RulesPending,
     /// Prometheus has not loaded the rules, or refused its configuration.
@@ -165,7 +177,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 55] = [
         Self::AllReady,
         Self::Progressing,
         Self::PausedByProfile,
@@ -198,6 +210,10 @@ impl Reason {
         Self::TargetsPending,
         Self::TargetsDown,
         Self::TargetsUp,
+        Self::MetricsPending,
+        Self::MetricsMissing,
+        Self::ThresholdNotABound,
+        Self::MetricsFound,
         Self::RulesPending,
         Self::RulesNotLoaded,
         Self::RulesFailing,

@@ -15,6 +15,7 @@ use crate::validate::{Delivery, Metrics, ValidatedProfile};
 
 /// How many things of a kind a message names.
 const NAMED: usize = 3;
+pub(super) const NOT_ASKED: &str = "Prometheus has not been asked yet; this takes some seconds";
 
 /// One reconcile's view, for both findings.
 pub(super) struct View<'a> {
@@ -43,7 +44,9 @@ impl View<'_> {
         }
         match &self.running.health {
             Some(health) => self.of_jobs(metrics, health),
-            None if Subject::of(self.profile).is_some() => self.not_asked_yet(kind, Reason::TargetsPending),
+            None if Subject::of(self.profile).is_some() => {
+                self.not_asked_yet(Finding::no(kind, Reason::TargetsPending, NOT_ASKED))
+            }
             None => self.unverified(metrics, "the operator has no --prometheus-url"),
         }
     }
@@ -62,11 +65,12 @@ impl View<'_> {
             let message = format!("{} has the rules and is not ready", self.declared(metrics.rules_by, Rule));
             return Finding::no(kind, Reason::RulesPending, message);
         }
+        let pending = || self.not_asked_yet(Finding::no(kind, Reason::RulesPending, NOT_ASKED));
         match self.running.health.as_ref().map(|health| &health.rules) {
             Some(Some(sight)) => self.of_rules(metrics, sight),
             // The answer is one to an older profile.
-            Some(None) => self.not_asked_yet(kind, Reason::RulesPending),
-            None if Subject::of(self.profile).is_some() => self.not_asked_yet(kind, Reason::RulesPending),
+            Some(None) => pending(),
+            None if Subject::of(self.profile).is_some() => pending(),
             None => self.provisioned(metrics, "the operator has no --prometheus-url"),
         }
     }
@@ -82,13 +86,12 @@ impl View<'_> {
 
     /// A fresh operator knows no answer for some seconds. What was known of the same profile stays as long; it is not
     /// worth two changes of every profile's status.
-    fn not_asked_yet(&self, kind: ConditionType, reason: Reason) -> Finding {
-        let pending = Finding::no(kind, reason, "Prometheus has not been asked yet; this takes some seconds");
-        let known = value_of(&self.present.conditions, kind)
+    pub(super) fn not_asked_yet(&self, pending: Finding) -> Finding {
+        let known = value_of(&self.present.conditions, pending.kind)
             .filter(|_| self.present.observed_generation == Some(self.generation));
         match known.and_then(|known| Some((known, Reason::named(&known.reason)?))) {
             Some((known, reason)) if reason.is_of_prometheus() => {
-                Finding { kind, status: known.status, reason, message: known.message.clone() }
+                Finding { kind: pending.kind, status: known.status, reason, message: known.message.clone() }
             }
             _ => pending,
         }
@@ -263,6 +266,9 @@ impl Reason {
             Self::RulesNotLoaded,
             Self::RulesFailing,
             Self::RulesLoaded,
+            Self::MetricsFound,
+            Self::MetricsMissing,
+            Self::ThresholdNotABound,
         ]
         .contains(&self)
     }

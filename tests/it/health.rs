@@ -15,6 +15,7 @@ use crate::common::*;
 
 mod pods;
 mod selection;
+mod series;
 mod targets;
 
 /// Waits until a condition of the profile `trakt` has this status and reason, and a message with all of these words.

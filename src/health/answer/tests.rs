@@ -84,7 +84,7 @@ fn one_cause_has_one_text() {
 fn rules_are_loaded_missing_or_failing() {
     let list = json!({"groups": [
         {"name": "media/trakt/calls", "file": "/etc/x", "interval": 30, "rules": [
-            {"name": "slo:events:rate5m", "query": "1", "health": "ok", "type": "recording", "evaluationTime": 0.1},
+            {"name": "slo:events:increase", "query": "1", "health": "ok", "type": "recording", "evaluationTime": 0.1},
             {"name": "slo:bad", "health": "err", "type": "recording", "lastError":
                 "found duplicate series for the match group {job=\"a\"} on the right hand-side: [{x=\"1\"}, {x=\"2\"}];many-to-many matching not allowed"},
             {"name": "slo:new", "health": "unknown", "type": "recording"}]},

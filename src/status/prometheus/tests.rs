@@ -48,11 +48,12 @@ fn up() -> Sight<Targets> {
 }
 
 fn loaded() -> Rules {
-    Rules { refused: false, loaded: ["media/trakt/calls".to_owned()].into(), failing: Vec::new() }
+    let loaded = ["media/trakt/calls", "media/trakt/calls/period"].map(str::to_owned).into();
+    Rules { refused: false, loaded, failing: Vec::new() }
 }
 
 fn health(application: Sight<Targets>, collector: Sight<Targets>, rules: Sight<Rules>) -> Health {
-    Health { application, collector, rules: Some(rules) }
+    Health { application, collector, rules: Some(rules), series: None }
 }
 
 fn conditions(
@@ -199,7 +200,7 @@ fn each_trouble_with_targets_has_its_reason_and_its_fix() {
 fn each_trouble_with_rules_has_its_reason() {
     let failing = Failing {
         group: "media/trakt/calls".to_owned(),
-        rule: "slo:events:rate5m".to_owned(),
+        rule: "slo:events:increase".to_owned(),
         error: "it is wrong".to_owned(),
     };
     use ConditionStatus::{False, True, Unknown};
@@ -210,7 +211,7 @@ fn each_trouble_with_rules_has_its_reason() {
             seen(Rules { loaded: BTreeSet::new(), ..loaded() }),
             False,
             "RulesNotLoaded",
-            "media/trakt/calls of PrometheusRule/trakt-slo",
+            "media/trakt/calls, media/trakt/calls/period of PrometheusRule/trakt-slo",
         ),
         (
             seen(Rules { refused: true, ..loaded() }),
@@ -222,7 +223,7 @@ fn each_trouble_with_rules_has_its_reason() {
             seen(Rules { failing: vec![failing], ..loaded() }),
             False,
             "RulesFailing",
-            "slo:events:rate5m of media/trakt/calls: it is wrong",
+            "slo:events:increase of media/trakt/calls: it is wrong",
         ),
         (Sight::Unselected(vec!["no".to_owned()]), False, "NotSelected", "PrometheusRule/trakt-slo"),
         (unreachable(true), False, "PrometheusUnreachable", "HTTP 503"),

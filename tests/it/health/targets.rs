@@ -12,7 +12,7 @@ const TARGETS: &str = "ScrapeTargetsUp";
 const RULES: &str = "RulesProvisioned";
 
 /// A scrape job. `targets` is a port at this host, or none for a job that finds nothing.
-fn job(name: &str, namespace: &str, pod: &str, port: Option<u16>, path: &str) -> Value {
+pub fn job(name: &str, namespace: &str, pod: &str, port: Option<u16>, path: &str) -> Value {
     let targets = port.map(|port| {
         json!({"targets": [format!("127.0.0.1:{port}")],
         "labels": {"namespace": namespace, "pod": pod}})
@@ -22,7 +22,7 @@ fn job(name: &str, namespace: &str, pod: &str, port: Option<u16>, path: &str) ->
 }
 
 /// JSON is YAML.
-fn configure(directory: &Path, jobs: &[Value], rule_files: &[&str]) {
+pub fn configure(directory: &Path, jobs: &[Value], rule_files: &[&str]) {
     let config =
         json!({"global": {"evaluation_interval": "1s"}, "scrape_configs": jobs, "rule_files": rule_files});
     // Prometheus looks once a second: it must not see half a file.
@@ -30,7 +30,7 @@ fn configure(directory: &Path, jobs: &[Value], rule_files: &[&str]) {
     fs::rename(directory.join("new"), directory.join("prometheus.yml")).expect("the file is replaced");
 }
 
-fn start(directory: &Path) -> Prometheus {
+pub fn start(directory: &Path) -> Prometheus {
     configure(directory, &[], &[]);
     let arguments = [
         format!("--config.file={}", directory.join("prometheus.yml").display()),
@@ -39,6 +39,11 @@ fn start(directory: &Path) -> Prometheus {
         "--config.auto-reload-interval=1s".to_owned(),
     ];
     Prometheus::start(&arguments, directory)
+}
+
+/// The port of a URL without a path.
+pub fn port_of(url: &str) -> u16 {
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
 /// The rule file that the operator has made for the profile.
@@ -77,8 +82,6 @@ async fn targets_are_told_as_prometheus_sees_them() {
     let directory = Directory::create("health-targets").expect("a directory");
     let mut prometheus = start(directory.path());
     let operator = cluster.operator(&[&namespace], &["--prometheus-url", &prometheus.url]);
-    let port_of =
-        |url: &str| url.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
     // Stand for the application and the collector: both serve metrics.
     let (application, other) = (port_of(&operator.url), port_of(&prometheus.url));
     let collector = || job("trakt-collector", &namespace, "trakt-collector-0", Some(other), "/metrics");
@@ -87,6 +90,7 @@ async fn targets_are_told_as_prometheus_sees_them() {
 
     let mut spec = spec();
     spec["slos"] = json!([]);
+    spec["metrics"]["instruments"] = json!([{"name": "telemetry_operator_lead", "type": "Gauge"}]);
     settle(cluster, &client, &namespace, spec).await;
     all_ready(&client, &namespace, &["collector", "jaeger"]).await;
     let words = ["ConfigMap/trakt-metrics", "load"];
@@ -112,11 +116,15 @@ async fn targets_are_told_as_prometheus_sees_them() {
     wait_for(&client, &namespace, (TARGETS, "True", "TargetsUp"), &[]).await;
     wait_for(&client, &namespace, ("Ready", "True", "AllReady"), &[]).await;
 
+    // Not a part of Ready.
+    let words = ["similar are telemetry_operator_leader:"];
+    wait_for(&client, &namespace, ("MetricsPresent", "False", "MetricsMissing"), &words).await;
     at_rest(cluster, &operator, &namespace).await;
 
     prometheus.process.kill().expect("it ends");
     let words = [prometheus.url.as_str(), "Connection refused", "--prometheus-url"];
     wait_for(&client, &namespace, (TARGETS, "Unknown", "PrometheusUnreachable"), &words).await;
+    wait_for(&client, &namespace, ("MetricsPresent", "Unknown", "PrometheusUnreachable"), &[]).await;
     wait_for(&client, &namespace, ("Ready", "True", "AllReady"), &[]).await;
     assert!(
         operator
@@ -170,7 +178,9 @@ async fn rules_are_told_as_prometheus_sees_them() {
         .await;
 
     // A rule that meets two series and may give one.
-    let failing = json!({"groups": [{"name": group, "rules": [{"record": "slo:twice",
+    let period =
+        json!({"name": format!("{group}/period"), "rules": [{"record": "slo:one", "expr": "vector(1)"}]});
+    let failing = json!({"groups": [period, {"name": group, "rules": [{"record": "slo:twice",
         "expr": "label_replace(vector(1), \"x\", \"a\", \"\", \"\") or label_replace(vector(2), \"x\", \"b\", \"\", \"\")",
         "labels": {"x": "c"}}]}]});
     fs::write(directory.path().join("failing.yaml"), failing.to_string()).expect("the rules are written");
