@@ -111,6 +111,12 @@ WATCH_NAMESPACES: {{ join "," . | quote }}
 {{- with .Values.prometheus.url }}
 PROMETHEUS_URL: {{ . | quote }}
 {{- end }}
+{{- with .Values.alertmanagerURLs }}
+ALERTMANAGER_URL: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.grafanaURL }}
+GRAFANA_URL: {{ . | quote }}
+{{- end }}
 {{- with .Values.telemetry.otlpEndpoint }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
 {{- end }}
