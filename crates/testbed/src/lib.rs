@@ -13,7 +13,7 @@
 //! - `node`: a control plane with a machine that runs pods; `namespaces`, `inside`, `cgroup`: what that machine is made of;
 //!   `forward`: ports that lead into it
 //! - `stack`: the operator on a node, from this repository's files
-//! - `collector`, `jaeger`, `span`, `log_store`, `thrift`, `prometheus`: where an application's telemetry goes, and what has arrived there
+//! - `collector`, `jaeger`, `span`, `log_store`, `thrift`, `prometheus`, `remote_write`: where an application's telemetry goes, and what has arrived there
 //! - `daemon`, `identity`, `directory`: child processes and directories that do not outlive their owner
 //! - `named`: clusters that stay up after the command ends, for people
 //! - `interrupt`: an early end that still tidies up
@@ -46,6 +46,7 @@ mod node;
 mod node_tools;
 mod part;
 pub mod prometheus;
+pub mod remote_write;
 mod span;
 mod stack;
 mod thrift;

@@ -60,6 +60,10 @@ pub enum Part {
     HelmDocs,
     /// A checker of what manifests ask of a cluster.
     KubeScore,
+    /// What passes alerts on to people.
+    Alertmanager,
+    /// The command line of Alertmanager, and the checker of its configurations.
+    Amtool,
 }
 
 /// A Go module of our own that pins one part, or several which agree on their dependencies.
@@ -120,6 +124,15 @@ macro_rules! module {
     };
 }
 
+/// Without its pages, whose files are not in the module.
+static ALERTMANAGER: Module = Module {
+    changed: Some(Changed {
+        module: "github.com/prometheus/alertmanager",
+        file: "ui/web.go",
+        text: include_str!("../parts/alertmanager/web.go"),
+    }),
+    ..module!("alertmanager")
+};
 static COLLECTOR: Module = module!("collector");
 static CONTAINERD: Module = module!("containerd");
 static COREDNS: Module = module!("coredns");
@@ -157,6 +170,7 @@ const BUILD_ROOT: &[&str] =
 
 const STRIPPED: &str = "-s -w";
 // Without their version from outside, these programs say that they have none.
+const ALERTMANAGER_FLAGS: &str = "-s -w -X github.com/prometheus/common/version.Version=0.35.0";
 const CONTAINERD_FLAGS: &str = "-s -w -X github.com/containerd/containerd/v2/version.Version=v2.4.2";
 const HELM_FLAGS: &str = "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1";
 const HELM_DOCS_FLAGS: &str = "-s -w -X main.version=1.14.2";
@@ -172,7 +186,7 @@ const PROMETHEUS_OPERATOR_FLAGS: &str = "-s -w -X github.com/prometheus/common/v
 
 impl Part {
     /// Every part; those that others wait for most come first.
-    pub const ALL: [Part; 26] = [
+    pub const ALL: [Part; 28] = [
         Part::Etcd,
         Part::KubeApiserver,
         Part::KubeControllerManager,
@@ -197,6 +211,8 @@ impl Part {
         Part::Helm,
         Part::HelmDocs,
         Part::KubeScore,
+        Part::Alertmanager,
+        Part::Amtool,
         Part::Buildah,
         Part::BuildRoot,
     ];
@@ -287,6 +303,10 @@ impl Part {
                 "github.com/zegl/kube-score/cmd/kube-score",
                 KUBE_SCORE_FLAGS,
             ),
+            Part::Alertmanager => {
+                alertmanager("alertmanager", 70, "github.com/prometheus/alertmanager/cmd/alertmanager")
+            }
+            Part::Amtool => alertmanager("amtool", 3, "github.com/prometheus/alertmanager/cmd/amtool"),
             Part::PrometheusOperator => prometheus_operator(
                 "prometheus-operator",
                 110,
@@ -339,6 +359,10 @@ fn prometheus(name: &'static str, seconds: u64, package: &'static str) -> Facts 
 
 fn prometheus_operator(name: &'static str, seconds: u64, package: &'static str) -> Facts {
     command(name, seconds, &PROMETHEUS_OPERATOR, package, PROMETHEUS_OPERATOR_FLAGS)
+}
+
+fn alertmanager(name: &'static str, seconds: u64, package: &'static str) -> Facts {
+    command(name, seconds, &ALERTMANAGER, package, ALERTMANAGER_FLAGS)
 }
 
 fn containerd(name: &'static str, seconds: u64, package: &'static str) -> Facts {

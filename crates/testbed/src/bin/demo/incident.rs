@@ -1,18 +1,20 @@
 //! An incident: the service that the exporter reads from fails one call in five. In: the stack. Out: the burn rate before
 //! and while it lasts, the alert that fires, and what explains it. It talks to Prometheus, Jaeger and the simulator.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testbed::{Forward, Stack, http, prometheus};
 
 use crate::metrics;
+use crate::pager::{self, EVALUATION, Incident};
 use crate::profiles::EXPORTER;
-use crate::show::{Progress, title, wait, wait_for};
+use crate::show::{Progress, now, title, wait, wait_for};
 use crate::traces;
 
-const SLO: &str = "api-calls";
+/// The SLO that it hurts.
+pub const SLO: &str = "api-calls";
 /// How long the alert may take. It has no `for`: it fires with the first evaluation, every 30 s, in which both windows burn.
 /// While the records are young, both begin with the first sample, and so the burn rate over an hour follows at once.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,7 +25,7 @@ const LOOK_BACK: &str = "15m";
 pub fn wait_for_calm(stack: &Stack) -> Result<()> {
     let prometheus = metrics::of(stack, &EXPORTER)?;
     wait("two evaluations with a burn rate below 1", || {
-        let history = history(&prometheus, "1h")?;
+        let history = history(&prometheus, "slo:burn_rate:1h")?;
         let calm = history.iter().rev().take_while(|(_, rate)| *rate < 1.0).count();
         ensure!(calm >= 2, "{history:?}");
         Ok(Some(()))
@@ -36,15 +38,18 @@ pub fn play(stack: &Stack, progress: &Progress) -> Result<()> {
     let simulator = stack.node().forward(EXPORTER.namespace, "trakt-sim", 8090)?;
     progress.say("the incident begins: the service answers one call in five with an error");
     behave(&simulator, &json!({"error_rate": 0.2}))?;
-    let begun = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    let begun = now()?;
     let mut told = begun;
     let alert = wait_for("the page", PATIENCE, || {
-        if let Some((time, rate)) = history(&prometheus, "5m")?.pop().filter(|(time, _)| *time > told) {
+        if let Some((time, rate)) =
+            history(&prometheus, "slo:burn_rate:5m")?.pop().filter(|(time, _)| *time > told)
+        {
             progress.say(&format!("burn rate {rate:.1} over 5m"));
             told = time;
         }
         firing(&prometheus)
     })?;
+    pager::show(stack, &prometheus, &alert, &measured(&prometheus, begun)?)?;
     show_history(&prometheus, begun)?;
     show_alert(&alert);
     traces::show_failed_export(stack)?;
@@ -54,9 +59,25 @@ pub fn play(stack: &Stack, progress: &Progress) -> Result<()> {
     behave(&simulator, &json!({}))
 }
 
-/// The burn rates over this window that were recorded in the last minutes.
-fn history(prometheus: &Forward, window: &str) -> Result<Vec<(f64, f64)>> {
-    let selector = format!("slo:burn_rate:{window}{{slo=\"{SLO}\"}}[{LOOK_BACK}]");
+/// What the SLO has counted before and since.
+fn measured(prometheus: &Forward, begun: f64) -> Result<Incident> {
+    // A record has the events of the half minute up to 15 s ago: the first ones have more from before than since.
+    let counts = |record| -> Result<(Vec<f64>, Vec<f64>)> {
+        let (since, before): (Vec<_>, Vec<_>) =
+            history(prometheus, record)?.into_iter().partition(|(time, _)| *time > begun + 30.0);
+        let counts = |records: Vec<(f64, f64)>| records.into_iter().map(|(_, count)| count).collect();
+        Ok((counts(before), counts(since)))
+    };
+    let (before, since) = counts("slo:events:increase")?;
+    let (_, bad) = counts("slo:bad_events:increase")?;
+    let evaluations: f64 = since.iter().map(|_| EVALUATION).sum();
+    let (since, bad): (f64, f64) = (since.iter().sum(), bad.iter().sum());
+    Ok(Incident { begun, before: before.iter().sum(), rate: since / evaluations, bad: bad / since })
+}
+
+/// What was recorded for the SLO in the last minutes.
+fn history(prometheus: &Forward, record: &str) -> Result<Vec<(f64, f64)>> {
+    let selector = format!("{record}{{slo=\"{SLO}\"}}[{LOOK_BACK}]");
     let series = prometheus::history(&prometheus.url(), &selector)?;
     series.into_iter().next().with_context(|| format!("no sample of {selector} yet"))
 }
@@ -76,7 +97,7 @@ fn show_history(prometheus: &Forward, begun: f64) -> Result<()> {
         "the burn rates of SLO {SLO} in Prometheus' records, by seconds since the incident began"
     ));
     println!("{:>8}  {:>8}  {:>8}", "seconds", "over 5m", "over 1h");
-    let (short, long) = (history(prometheus, "5m")?, history(prometheus, "1h")?);
+    let (short, long) = (history(prometheus, "slo:burn_rate:5m")?, history(prometheus, "slo:burn_rate:1h")?);
     for ((time, short), (_, long)) in short.into_iter().zip(long) {
         println!("{:>+8.0}  {short:>8.1}  {long:>8.1}", time - begun);
     }

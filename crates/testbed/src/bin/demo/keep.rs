@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use testbed::{Forward, Part, Stack, interrupt};
 
+use crate::pager;
 use crate::picture::application_address;
 use crate::profiles::{EXPORTER, OPERATOR, Profile};
 use crate::show::title;
@@ -30,7 +31,9 @@ pub fn until_told(stack: &Stack) -> Result<()> {
         "curl -X PUT -d '{{\"error_rate\": 0.2}}' {}/sim/behaviour    # the next incident",
         simulator.url()
     );
-    let mut open = vec![simulator];
+    let alertmanager = pager::forward(stack)?;
+    println!("curl {}/api/v2/alerts    # what Alertmanager has", alertmanager.url());
+    let mut open = vec![simulator, alertmanager];
     for (profile, port) in [(&EXPORTER, 8081), (&OPERATOR, 8080)] {
         let [jaeger, prometheus, metrics] = addresses(stack, profile, port)?;
         println!("\n{}", profile.name);

@@ -1,19 +1,21 @@
 //! `make demo`: the main job from end to end, on a real node, in one command.
 //!
 //! In: the programs that cargo has built beside this one, the repository. Out: what a user would see, on standard output;
-//! progress on standard error. Everything that is shown is an answer of the cluster, of Jaeger or of Prometheus.
+//! progress on standard error. Everything that is shown is an answer of the cluster, of Jaeger, of
+//! Prometheus or of Alertmanager.
 //!
 //! - `profiles`: the two profiles and their applications; what became of them
 //! - `sidecar`: the collector in the application's pod
 //! - `traces`: an export's and a reconcile's trace, and their log lines
 //! - `metrics`: what Prometheus knows
-//! - `incident`: an outage, the burn rate, the alert
+//! - `incident`: an outage, the burn rate, the alert; `pager`: its way to people
 //! - `picture`: what runs where; `keep`: how to look at it
 //! - `show`: how all of it is written
 
 mod incident;
 mod keep;
 mod metrics;
+mod pager;
 mod picture;
 mod profiles;
 mod release;
@@ -27,15 +29,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use testbed::{Stack, interrupt};
+use testbed::{Part, Stack, interrupt};
 
 use self::profiles::{EXPORTER, OPERATOR};
 use self::show::Progress;
 
-/// Where the operator sends its own traces: to the collector of its own profile. Soon, because somebody waits for them.
-const OPERATOR_ENVIRONMENT: [(&str, &str); 2] = [
+/// Where the operator sends its own traces: to the collector of its own profile. Soon, because somebody waits for them. And
+/// where the Prometheus of each profile sends alerts.
+const OPERATOR_ENVIRONMENT: [(&str, &str); 3] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://telemetry-operator-collector:4317"),
     ("OTEL_BSP_SCHEDULE_DELAY", "500"),
+    ("ALERTMANAGER_URL", pager::URL),
 ];
 
 /// Shows the operator at work on a real node: two profiles, an incident, and what can be seen of it.
@@ -69,8 +73,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let programs = current_exe()?;
     let programs = programs.parent().context("the demo's program has no directory")?;
     progress.say("building what is missing, then starting a node and installing the chart on it");
+    testbed::ensure(&[Part::Alertmanager])?;
     let stack = Stack::start(&arguments.repository, programs, &OPERATOR_ENVIRONMENT)?;
     release::show(&stack)?;
+    pager::start(&stack)?;
 
     progress.say("applying the operator's own profile");
     profiles::apply(&stack, &OPERATOR)?;
@@ -95,7 +101,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     metrics::show(&stack)?;
     incident::play(&stack, &progress)?;
     picture::show(&stack)?;
-    progress.say("done: everything above came from the API server, from Jaeger and from Prometheus");
+    progress.say(
+        "done: everything above came from the API server, from Jaeger, from Prometheus and from Alertmanager",
+    );
     if arguments.keep {
         keep::until_told(&stack)?;
     }

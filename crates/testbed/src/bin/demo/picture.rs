@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use testbed::Stack;
 
+use crate::pager;
 use crate::profiles::{EXPORTER, OPERATOR, Profile};
 use crate::show::title;
 
-/// Both stacks.
+/// Both stacks, and what both send to.
 pub fn show(stack: &Stack) -> Result<()> {
     title("what runs here");
     println!("namespace {}\n", EXPORTER.namespace);
@@ -18,7 +19,11 @@ pub fn show(stack: &Stack) -> Result<()> {
     println!("\nnamespace {}\n", OPERATOR.namespace);
     println!("  API server");
     println!("    ▲ watches profiles, applies their children");
-    show_stack(stack, &OPERATOR, 8080, "OTLP :4317")
+    show_stack(stack, &OPERATOR, 8080, "OTLP :4317")?;
+    println!("\nnamespace {}\n", pager::NAMESPACE);
+    let alertmanager = pod(stack, pager::NAMESPACE, "app.kubernetes.io/name=alertmanager")?;
+    println!("  {}:9093 ◀─ alerts of both Prometheuses", text(&alertmanager));
+    Ok(())
 }
 
 fn show_stack(stack: &Stack, profile: &Profile, metrics: u16, spans: &str) -> Result<()> {

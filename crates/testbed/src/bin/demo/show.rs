@@ -1,7 +1,7 @@
 //! How the demo speaks: sections on standard output, progress on standard error, waiting that a signal ends. It talks to nobody.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use testbed::{interrupt, wait_until};
@@ -26,6 +26,11 @@ impl Progress {
     pub fn say(&self, text: &str) {
         eprintln!("[{:>4}s] {text}", self.started.elapsed().as_secs());
     }
+}
+
+/// This moment in Unix seconds, as Prometheus counts.
+pub fn now() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }
 
 /// The title of a section.
