@@ -1,12 +1,16 @@
-//! Documents agree with the code: every reason, condition and metric has its line.
+//! Documents agree with the code: every reason, condition, metric and label has its line, every alert its runbook.
+
+use std::collections::BTreeSet;
 
 use telemetry::{TelemetryConfig, TelemetryManager};
 use telemetry_operator::apply::{Applied, AppliedChild, Verb};
 use telemetry_operator::kinds::ChildKind;
 use telemetry_operator::metrics::{Metrics, ReconcileResult};
+use telemetry_operator::profile::OWN_LABELS;
 use telemetry_operator::rollout::Tried;
 use telemetry_operator::status::conditions::{ConditionType, Reason};
 
+use crate::alertmanager::alert_rules;
 use crate::common::repository_file;
 
 /// The words in backticks at the start of table rows.
@@ -62,4 +66,41 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
     emitted.sort();
     documented.sort();
     assert_eq!(documented, emitted);
+}
+
+#[test]
+fn every_alert_has_its_runbook_and_no_runbook_is_stale() {
+    let linked: BTreeSet<_> = alert_rules()
+        .iter()
+        .map(|rule| {
+            let url = rule["annotations"]["runbook_url"].as_str().expect("a URL");
+            let base = "https://github.com/telemetry-operator/telemetry-operator/blob/main/docs/runbooks/";
+            url.strip_prefix(base).unwrap_or_else(|| panic!("{url} is elsewhere")).to_owned()
+        })
+        .collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let written: BTreeSet<_> = std::fs::read_dir(folder)
+        .expect("the runbooks")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    assert_eq!(written, linked);
+    let list = repository_file("docs/alerting.md");
+    for name in written {
+        assert!(list.contains(&format!("(runbooks/{name})")), "docs/alerting.md does not list {name}");
+    }
+}
+
+#[test]
+fn every_label_and_annotation_of_alerts_is_documented() {
+    let document = repository_file("docs/alerting.md");
+    let rules = alert_rules();
+    let names = |group: &str| -> BTreeSet<String> {
+        let maps = rules.iter().map(|rule| rule[group].as_object().expect("a map"));
+        maps.flat_map(|map| map.keys().cloned()).collect()
+    };
+    let labels: BTreeSet<_> = names("labels").into_iter().chain(["alertname".to_owned()]).collect();
+    assert_eq!(labels, OWN_LABELS.map(str::to_owned).into(), "labels that a profile may not set");
+    for name in labels.iter().chain(&names("annotations")) {
+        assert!(document.contains(&format!("`{name}`")), "{name} is not documented");
+    }
 }

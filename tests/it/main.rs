@@ -5,6 +5,7 @@
 
 mod common;
 
+mod alertmanager;
 mod canary;
 mod conflicts;
 mod crashes;
@@ -37,3 +38,5 @@ mod jaeger;
 mod pipe;
 mod prometheus;
 mod rules;
+mod slo_cli;
+mod slo_history;

@@ -135,8 +135,10 @@ fn arguments(children: &[Child], directory: &Path) -> Vec<String> {
 
 #[test]
 fn starts_on_every_managed_configuration() {
+    let alertmanagers = ["http://alertmanager.monitoring:9093", "https://alerts.example.com/am"];
     for spec in specs() {
-        let profile = profile("trakt", &delivered(&spec, "Managed"), &Observed::default());
+        let mut profile = profile("trakt", &delivered(&spec, "Managed"), &Observed::default());
+        profile.alertmanager_urls = alertmanagers.map(str::to_owned).into();
         let children = plan::prometheus::plan(&profile).expect("a plan");
         let directory = Directory::create("prometheus-table").expect("a directory");
         let config = directory.path().join("config");
@@ -153,6 +155,17 @@ fn starts_on_every_managed_configuration() {
         let jobs: Vec<_> =
             loaded["scrape_configs"].as_array().expect("jobs").iter().map(|job| &job["job_name"]).collect();
         assert_eq!(jobs, ["media/trakt-metrics", "media/trakt-collector"], "{spec}");
+        let addresses: Vec<_> = loaded["alerting"]["alertmanagers"]
+            .as_array()
+            .expect("Alertmanagers")
+            .iter()
+            .map(|known| {
+                let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let target = word(&known["static_configs"][0]["targets"][0]);
+                format!("{}://{target}{}", word(&known["scheme"]), word(&known["path_prefix"]))
+            })
+            .collect();
+        assert_eq!(addresses, alertmanagers, "{spec}");
         let groups = prometheus.get("/api/v1/rules")["groups"].as_array().map_or(0, Vec::len);
         assert_eq!(groups > 0, !profile.slos.is_empty(), "{spec}");
     }

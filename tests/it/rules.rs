@@ -3,6 +3,9 @@
 //!
 //! Every scenario has series that promtool feeds to the rules, and checks at points in time.
 
+mod counting;
+mod examples;
+mod runbooks;
 mod scenarios;
 
 use std::collections::BTreeMap;
@@ -42,7 +45,14 @@ fn rule_file(rest: &str) -> String {
 
 /// One SLO with the name `calls`.
 fn slo(objective: &str, indicator: &str) -> String {
-    rule_file(&format!("slos: [{{name: calls, objective: '{objective}', {indicator}}}]"))
+    slo_scraped("30s", objective, indicator)
+}
+
+/// The same, where the application is scraped in this interval.
+fn slo_scraped(interval: &str, objective: &str, indicator: &str) -> String {
+    rule_file(&format!(
+        "metrics: {{interval: {interval}}}\nslos: [{{name: calls, objective: '{objective}', {indicator}}}]"
+    ))
 }
 
 /// Runs promtool in a directory with these files; its output, and whether it was content.
@@ -104,9 +114,14 @@ fn run(rules: &str, step: &str, series: &[(&str, &str)], expectations: Vec<Expec
 
 /// Runs one test of promtool's own format on a rule file.
 fn run_test(rules: &str, test: Value) {
+    let interval = test["interval"].clone();
+    run_test_every(&interval, rules, test);
+}
+
+/// The same, where rules are evaluated less often than there are samples.
+fn run_test_every(evaluation: &Value, rules: &str, test: Value) {
     check(rules);
-    let file =
-        json!({"rule_files": ["rules.yaml"], "evaluation_interval": test["interval"], "tests": [test]});
+    let file = json!({"rule_files": ["rules.yaml"], "evaluation_interval": evaluation, "tests": [test]});
     let (success, output) =
         promtool(&["test", "rules", "test.yaml"], &[("rules.yaml", rules), ("test.yaml", &file.to_string())]);
     assert!(success, "{output}\n{rules}");
@@ -177,24 +192,29 @@ fn labels_and_texts_survive_prometheus() {
         INDICATORS[0]
     ));
     let mut expected = json!({"severity": "page", "slo_tier": "fast", "namespace": "media", "telemetry_profile": "trakt",
-        "service": "trakt", "slo": "calls"});
+        "service": "trakt", "slo": "calls", "slo_objective": "99.9", "slo_window": "30d", "long_window": "1h",
+        "short_window": "5m", "burn_rate_factor": "14.4"});
     for (label, value) in labels {
         expected[label] = json!(value);
     }
     let mut medium = expected.clone();
-    medium["slo_tier"] = json!("medium");
-    let text = |long: &str, short: &str, factor: &str, percent: &str, share: &str| {
+    let tier =
+        [("slo_tier", "medium"), ("long_window", "6h"), ("short_window", "30m"), ("burn_rate_factor", "6")];
+    for (label, value) in tier {
+        medium[label] = json!(value);
+    }
+    let text = |tier: &str, long: &str, short: &str, factor: &str, percent: &str, share: &str| {
         json!({
             "summary": format!("trakt: SLO calls has a burn rate above {factor} over {long} and {short}"),
             "description": format!("SLO calls of trakt in namespace media: 99.9 % over 30 days, an error budget of 0.1 %. \
                 Over the last {long} it was spent 100 times as fast as it lasts, and over the last {short} it still is. The \
                 limit is {factor}, that is {percent} % of the events being bad; {long} at the limit spends {share} % of the budget."),
-            "runbook_url": "https://runbooks.example/errorbudgetburn",
+            "runbook_url": format!("https://runbooks.example/error-budget-burn-{tier}"),
         })
     };
     let alerts = json!([
-        {"exp_labels": expected, "exp_annotations": text("1h", "5m", "14.4", "1.44", "2")},
-        {"exp_labels": medium, "exp_annotations": text("6h", "30m", "6", "0.6", "5")},
+        {"exp_labels": expected, "exp_annotations": text("fast", "1h", "5m", "14.4", "1.44", "2")},
+        {"exp_labels": medium, "exp_annotations": text("medium", "6h", "30m", "6", "0.6", "5")},
     ]);
     run_test(
         &rules,

@@ -97,6 +97,8 @@ fn alerting(payload: &str) -> Value {
     let [mut body, _] = fields::bases();
     body["spec"]["service"]["name"] = json!(payload);
     body["spec"]["alerting"] = json!({"labels": {"team": payload}, "runbookBaseURL": payload});
+    // As far apart as promtool's samples.
+    body["spec"]["metrics"]["interval"] = json!("60s");
     body["spec"]["slos"] = json!([{
         "name": "failures", "objective": "99.5",
         "ratio": {"bad": "orders_total{state=\"failed\"}", "total": "orders_total"},

@@ -9,12 +9,13 @@ use super::{fields, payloads, stages};
 use crate::prometheus::Prometheus;
 
 /// Fields that hold a selector.
-const SELECTORS: [&str; 5] = [
+const SELECTORS: [&str; 6] = [
     "spec.slos[].ratio.good",
     "spec.slos[].ratio.bad",
     "spec.slos[].ratio.total",
     "spec.slos[].latency.histogram",
     "spec.slos[].freshness.counter",
+    "spec.slos[].freshness.timestamp",
 ];
 
 /// The tree of a query as Prometheus understands it.

@@ -6,7 +6,7 @@ use super::{chart, helm};
 use crate::common::repository_file;
 
 /// Wrong values, and what Helm says of them.
-const REFUSED: [(&str, &str); 26] = [
+const REFUSED: [(&str, &str); 28] = [
     ("replicas=2", "additional properties 'replicas' not allowed"),
     ("replicaCount=two", "at '/replicaCount': got string, want integer"),
     ("replicaCount=-1", "at '/replicaCount': minimum: got -1, want 0"),
@@ -30,6 +30,11 @@ const REFUSED: [(&str, &str); 26] = [
     ("operands.loki.image.tag=v3", "at '/operands': additional properties 'loki' not allowed"),
     ("operands.collector.image.tag=", "at '/operands/collector/image/tag': '' does not match pattern"),
     ("prometheus.url=prometheus:9090", "at '/prometheus/url': 'prometheus:9090' does not match pattern"),
+    (
+        "alertmanagerURLs={alertmanager:9093}",
+        "at '/alertmanagerURLs/0': 'alertmanager:9093' does not match pattern",
+    ),
+    ("grafanaURL=grafana", "at '/grafanaURL': 'grafana' does not match pattern"),
     ("leaderElection.leaseDuration=1", "at '/leaderElection/leaseDuration': minimum: got 1, want 5"),
     ("log.format=logfmt", "at '/log/format': value must be one of 'json', 'text'"),
     ("resources.limit.memory=1Gi", "at '/resources': additional properties 'limit' not allowed"),

@@ -6,7 +6,7 @@ use super::bounds::field_path;
 use super::{Case, set};
 
 /// Field, wrong values.
-const TEXTS: [(&str, &[&str]); 32] = [
+const TEXTS: [(&str, &[&str]); 35] = [
     ("/spec/service/name", &[" shop", "shop-", "sh\nop", "shop{}", "é"]),
     ("/spec/service/version", &["v 1", "-1", "1.0\""]),
     ("/spec/service/environment", &["pro duction", "prod/eu"]),
@@ -38,9 +38,12 @@ const TEXTS: [(&str, &[&str]); 32] = [
     ("/spec/dashboards/labels/team", &["a b", "-a", "a/b"]),
     ("/spec/slos/0/name", &["Orders", "1st", "a_b", "a-", "a b"]),
     ("/spec/slos/0/objective", &["100", "1.00001", "-1", "99,5", "99.5%", ".5", "1e1"]),
-    ("/spec/slos/0/window", &["6d", "91d", "13w", "0w", "30", "720h", "1m"]),
+    ("/spec/slos/0/window", &["0d", "91d", "13w", "0w", "30", "720h", "1m"]),
+    ("/spec/slos/0/groupBy/0", &["1a", "a-b", "a.b", "é"]),
+    ("/spec/slos/1/alerting/absentAfter", &["20", "0h", "1w", "90s"]),
+    ("/spec/slos/5/operation/threshold", &["-1", "0.5s", "1e-3", "inf", "0.000001"]),
     ("/spec/slos/2/latency/threshold", &["-1", "0.5s", "1e-3", "inf", "0.000001"]),
-    ("/spec/slos/3/freshness/maxAge", &["26", "0h", "1w", "1h30m"]),
+    ("/spec/slos/6/freshness/maxAge", &["26", "0h", "1w", "1h30m"]),
     (
         "/spec/alerting/runbookBaseURL",
         &["runbooks", "javascript:alert(1)", "https://a/{{ . }}", "https://a?x=1"],
@@ -117,6 +120,8 @@ pub fn rules(base: &Value) -> Vec<Case> {
             "slo_tier",
             "telemetry_profile",
             "service",
+            "slo_group",
+            "burn_rate_factor",
             "a-b",
             "1a",
             "",
@@ -128,6 +133,19 @@ pub fn rules(base: &Value) -> Vec<Case> {
     }
     row("spec.slos[0]", &[("/spec/slos/0", json!({"name": "a", "objective": "99"}))]);
     row("spec.slos[0]", &[("/spec/slos/0/freshness", json!({"counter": "a", "maxAge": "1h"}))]);
+    for labels in
+        [json!(["le"]), json!(["namespace"]), json!(["__a"]), json!(["a", "slo"]), json!(["a", "a"])]
+    {
+        row("spec.slos[0].groupBy", &[("/spec/slos/0/groupBy", labels)]);
+    }
+    let freshness = |more: Value| {
+        let mut freshness = json!({"maxAge": "1h"});
+        freshness.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        ("/spec/slos/6/freshness", freshness)
+    };
+    row("spec.slos[6].freshness", &[freshness(json!({}))]);
+    row("spec.slos[6].freshness", &[freshness(json!({"counter": "a", "timestamp": "b"}))]);
+    row("spec.slos[0]", &[("/spec/slos/0/operation", json!({"name": "a"}))]);
     row("spec.slos[0].ratio", &[("/spec/slos/0/ratio", json!({"total": "a"}))]);
     row("spec.slos[0].ratio", &[("/spec/slos/0/ratio/bad", json!("a"))]);
     for zero in ["0", "0.0", "00", "0.0000"] {
@@ -135,6 +153,7 @@ pub fn rules(base: &Value) -> Vec<Case> {
     }
     for zero in ["0", "0.00000"] {
         row("spec.slos[2].latency.threshold", &[("/spec/slos/2/latency/threshold", json!(zero))]);
+        row("spec.slos[5].operation.threshold", &[("/spec/slos/5/operation/threshold", json!(zero))]);
     }
     row("spec.collector.replicas", &[("/spec/collector/replicas", json!(2))]);
     row("spec.collector.autoscaling.min", &[("/spec/collector/autoscaling", json!({"min": 4, "max": 3}))]);
@@ -175,7 +194,10 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ("TP0301", "spec.slos[0].ratio.total", "/spec/slos/0/ratio/total", json!("sum(orders_total)")),
         ("TP0301", "spec.slos[1].ratio.bad", "/spec/slos/1/ratio/bad", json!("orders_total{state=~\"[\"}")),
         ("TP0301", "spec.slos[2].latency.histogram", "/spec/slos/2/latency/histogram", json!("a[5m]")),
-        ("TP0301", "spec.slos[3].freshness.counter", "/spec/slos/3/freshness/counter", json!("{job=\"x\"}")),
+        ("TP0301", "spec.slos[6].freshness.counter", "/spec/slos/6/freshness/counter", json!("{job=\"x\"}")),
+        ("TP0301", "spec.slos[7].freshness.timestamp", "/spec/slos/7/freshness/timestamp", json!("time()")),
+        ("TP0310", "spec.slos[4].operation", "/spec/traces/enabled", json!(false)),
+        ("TP0310", "spec.slos[5].operation", "/spec/traces/sampling/at", json!("Application")),
         (
             "TP0302",
             "spec.slos[0].ratio.total",
@@ -208,7 +230,7 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ("TP0306", "spec.dashboards.labels", "/spec/dashboards/labels", json!({"UPPER/x": "x"})),
         ("TP0306", "spec.collector.nodeSelector", "/spec/collector/nodeSelector", json!({"-": "x"})),
         ("TP0307", "spec.metrics.interval", "/spec/metrics/interval", json!("2m")),
-        ("TP0307", "spec.slos[3].freshness.maxAge", "/spec/slos/3/freshness/maxAge", json!("60s")),
+        ("TP0307", "spec.slos[6].freshness.maxAge", "/spec/slos/6/freshness/maxAge", json!("60s")),
         (
             "TP0308",
             "spec.slos[2].latency.histogram",
