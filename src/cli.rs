@@ -1,13 +1,16 @@
-//! The command line: run | crd | policy | render | validate | import | inject | uninject | explain | check | version | completion.
+//! The command line: run | crd | policy | render | validate | import | inject | uninject | explain | slo | check | version |
+//! completion.
 //!
 //! In: arguments. Out: results on standard output, everything else on standard error, an exit code: 0 ok, 1 findings,
-//! 2 wrong usage or failure. Only `run` and `explain` talk to the cluster, and `check` to an operator.
+//! 2 wrong usage or failure. Only `run` and `explain` talk to the cluster, `check` to an operator, and `slo explain` to a
+//! Prometheus.
 
 mod check;
 mod explain;
 mod files;
 mod pipe;
 mod run;
+mod slo;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,6 +21,7 @@ use clap_complete::Shell;
 
 use crate::import::{self, ImportError, Names};
 use crate::kinds::ChildKind;
+use crate::openslo::OpenSloError;
 use crate::pipe::PipeError;
 use crate::render::{self, Assumptions};
 use crate::settings::Settings;
@@ -54,6 +58,9 @@ enum Command {
     /// Say why a pod has its sidecar or has none, or what would become of a workload's pods. Exit code 1 when something is not as
     /// the profiles want it.
     Explain(explain::ExplainArgs),
+    /// Say what SLOs mean.
+    #[command(subcommand)]
+    Slo(slo::SloCommand),
     /// Wait until an operator answers, and fail when it does not in time.
     Check(check::CheckArgs),
     /// Print the version.
@@ -170,6 +177,12 @@ pub enum CliError {
     /// There is nothing to explain.
     #[error(transparent)]
     Explain(#[from] explain::ExplainError),
+    /// OpenSLO documents cannot be read or written.
+    #[error(transparent)]
+    OpenSlo(#[from] OpenSloError),
+    /// Nothing can be said of SLOs.
+    #[error(transparent)]
+    Slo(#[from] slo::SloError),
     /// The operator does not answer.
     #[error(transparent)]
     Check(#[from] check::CheckError),
@@ -183,13 +196,18 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Render(_) | Self::Import(ImportError::File(_)) | Self::Pipe(_) => 1,
+            Self::Render(_)
+            | Self::Import(ImportError::File(_))
+            | Self::OpenSlo(OpenSloError::Refused(_))
+            | Self::Pipe(_) => 1,
             Self::Import(ImportError::Names(_) | ImportError::Yaml(_)) => 2,
             Self::File { .. }
             | Self::Output(_)
             | Self::Yaml(_)
             | Self::Json(_)
             | Self::Explain(_)
+            | Self::Slo(_)
+            | Self::OpenSlo(OpenSloError::Yaml(_))
             | Self::Check(_)
             | Self::Run(_) => 2,
         }
@@ -212,6 +230,7 @@ pub fn execute(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Inject(args) => return pipe::inject(&args, &mut out),
         Command::Uninject(args) => pipe::uninject(&args, &mut out)?,
         Command::Explain(args) => return explain::run(&args, &mut out),
+        Command::Slo(command) => return slo::run(&command, &mut out),
         Command::Check(args) => check::run(&args, &mut out)?,
         Command::Version => writeln!(out, "telemetry-operator {}", env!("CARGO_PKG_VERSION"))?,
         Command::Completion { shell } => {

@@ -15,7 +15,7 @@
 //! | [`mod@validate`] | every check and choice: the profile becomes a [`validate::ValidatedProfile`] |
 //! | [`mod@plan`] | every object that shall exist, one file for each produced thing |
 //! | [`mod@apply`], [`drift`] | server-side apply of what differs, pruning |
-//! | [`health`] | what Prometheus says of targets and rules, asked beside the reconciles |
+//! | [`health`] | what Prometheus says of targets and rules, and which metrics it lacks, asked beside the reconciles |
 //! | [`inject`] | the sidecar: which pods get it, the patch, the admission policy |
 //! | [`sidecars`] | which pods have their sidecar, which lack it and why |
 //! | [`rollout`] | the restart of workloads whose pods lack it |
@@ -23,10 +23,13 @@
 //! | [`kinds`] | the one table of kinds: watches, pruning, order and RBAC follow from it |
 //! | [`rbac`] | the operator's rights, from that table |
 //! | [`burn_rate`] | the arithmetic of objectives and alert tiers |
+//! | [`slo_report`] | what an SLO means in numbers: budget, thresholds, times |
+//! | [`incident`] | an incident played against an SLO's rules by promtool, and whether each alert was in time |
 //! | [`promql`], [`quantity`], [`yaml`] | three small languages, read or written exactly |
 //! | [`stable`] | what other programs say, without what changes from look to look |
 //! | [`lint`], [`render`], [`mod@reference`] | the same path without a cluster: findings, manifests, documents |
 //! | [`mod@import`] | the configuration of an application that has the telemetry library → its profile |
+//! | [`openslo`] | SLOs as OpenSLO documents, and back |
 //! | [`webhook`] | injection by a webhook, where the API server cannot do it itself |
 //! | [`leader`] | of several replicas one writes |
 //! | [`pipe`] | injection into manifests, for people without admission |
@@ -41,6 +44,7 @@ pub mod drift;
 pub mod explain;
 pub mod health;
 pub mod import;
+pub mod incident;
 pub mod inject;
 pub mod installation;
 pub mod kinds;
@@ -50,6 +54,7 @@ mod manifest;
 pub mod metrics;
 pub mod observe;
 pub mod observed;
+pub mod openslo;
 pub mod pipe;
 pub mod plan;
 pub mod profile;
@@ -63,6 +68,7 @@ pub mod server;
 pub mod settings;
 pub mod shutdown;
 pub mod sidecars;
+pub mod slo_report;
 pub mod stable;
 pub mod status;
 pub mod validate;

@@ -25,7 +25,7 @@ use crate::observed::Observed;
 use crate::plan::{Plan, PlanError, plan};
 use crate::profile::{API_VERSION, GROUP, KIND, TelemetryProfile, crd};
 use crate::settings::Settings;
-use crate::validate::validate;
+use crate::validate::{ValidatedProfile, validate};
 use schema::Draft;
 
 /// Made once: every file is checked against the same one.
@@ -90,10 +90,10 @@ impl Located {
         profile: &TelemetryProfile,
         observed: &Observed,
         settings: &Settings,
-    ) -> Result<Plan, Vec<Finding>> {
+    ) -> Result<(ValidatedProfile, Plan), Vec<Finding>> {
         let drafts = match validate(profile, observed, settings) {
             Ok(valid) => match plan(&valid) {
-                Ok(plan) => return Ok(plan),
+                Ok(plan) => return Ok((valid, plan)),
                 Err(error) => vec![plan_draft(&error)],
             },
             Err(error) => error

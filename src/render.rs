@@ -9,8 +9,9 @@ use std::fmt;
 use crate::kinds::ChildKind;
 use crate::lint::{self, Finding};
 use crate::observed::Observed;
-use crate::plan::Child;
+use crate::plan::{Child, Plan};
 use crate::settings::Settings;
+use crate::validate::ValidatedProfile;
 use crate::yaml::{self, YamlError};
 
 /// What is taken for granted where a cluster would be asked.
@@ -55,9 +56,27 @@ pub fn render(
     assumptions: &Assumptions,
     settings: &Settings,
 ) -> Result<Vec<Rendered>, RenderError> {
+    let planned = planned(file_name, text, assumptions, settings)?;
+    let rendered = planned.into_iter().map(|(profile, plan)| Rendered {
+        profile: format!("{}/{}", profile.namespace, profile.name),
+        children: plan.children,
+    });
+    Ok(rendered.collect())
+}
+
+/// Validates and plans every profile of a file.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn planned(
+    file_name: &str,
+    text: &str,
+    assumptions: &Assumptions,
+    settings: &Settings,
+) -> Result<Vec<(ValidatedProfile, Plan)>, RenderError> {
     let observed =
         Observed { served: assumptions.served.clone(), profiles_served: true, ..Observed::default() };
-    let mut rendered = Vec::new();
+    let mut planned = Vec::new();
     let mut findings = Vec::new();
     for read in lint::read(file_name, text) {
         let located = match read {
@@ -70,18 +89,14 @@ pub fn render(
         let mut profile = located.profile.clone();
         let metadata = &mut profile.metadata;
         let namespace = metadata.namespace.take().or_else(|| assumptions.namespace.clone());
-        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-        metadata.namespace = Some(namespace.clone());
+        metadata.namespace = Some(namespace.unwrap_or_else(|| "default".to_owned()));
         metadata.uid.clone_from(&assumptions.owner_uid);
-        let name = metadata.name.clone().unwrap_or_default();
         match located.plan(&profile, &observed, settings) {
-            Ok(plan) => {
-                rendered.push(Rendered { profile: format!("{namespace}/{name}"), children: plan.children });
-            }
+            Ok(both) => planned.push(both),
             Err(found) => findings.extend(found),
         }
     }
-    if findings.is_empty() { Ok(rendered) } else { Err(RenderError(findings)) }
+    if findings.is_empty() { Ok(planned) } else { Err(RenderError(findings)) }
 }
 
 /// The children as one YAML stream, a document each. Words like `on`, `no` and `1_000` stay text for every reader.
