@@ -28,7 +28,7 @@ COPY crates/telemetry/Cargo.toml crates/telemetry/
 COPY crates/testbed/Cargo.toml crates/testbed/
 COPY examples/exporter/Cargo.toml examples/exporter/
 # Cargo wants to see every target that a manifest names.
-RUN for target in src/main.rs benches/admission.rs tests/it/main.rs tests/node/main.rs crates/telemetry/benches/overhead.rs \
+RUN for target in src/main.rs benches/admission.rs benches/slo_rules.rs tests/it/main.rs tests/node/main.rs crates/telemetry/benches/overhead.rs \
       examples/exporter/src/main.rs examples/exporter/src/bin/trakt-sim.rs examples/exporter/tests/it/main.rs; \
     do mkdir -p "${target%/*}" && echo 'fn main() {}' > "$target"; done \
     && for crate in . crates/telemetry crates/testbed examples/exporter; do mkdir -p $crate/src && touch $crate/src/lib.rs; done \
