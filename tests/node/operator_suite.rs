@@ -84,7 +84,7 @@ fn measured(site: &Site, monitoring: &Site) {
     sum("sum(trakt_exports_total)", 3.0);
     sum("sum(traces_span_metrics_calls_total{span_name=\"export\"})", 1.0);
     sum("slo:objective:ratio{slo=\"calls\"}", 0.995);
-    site.rules_are_evaluated(&url, 1);
+    site.rules_are_evaluated(&url, 2);
 }
 
 /// The Prometheus Operator's kinds, itself, and a Prometheus that selects what has the label `release: main`, anywhere.

@@ -54,7 +54,7 @@ fn everything_on() {
     );
     logs_arrive(&site, "everything");
     targets_are_up(&site, &site.prometheus("everything"), 3);
-    site.rules_are_evaluated(&site.prometheus("everything"), 4);
+    site.rules_are_evaluated(&site.prometheus("everything"), 16);
     policies::check(
         &site,
         &[
@@ -94,7 +94,7 @@ fn the_smallest_one_and_one_with_its_own_back_ends() {
     });
     logs_arrive(&site, "shop");
     targets_are_up(&site, &site.forward("prometheus", 9090), 4);
-    site.rules_are_evaluated(&site.forward("prometheus", 9090), 1);
+    site.rules_are_evaluated(&site.forward("prometheus", 9090), 2);
     policies::check(
         &site,
         &[
