@@ -16,8 +16,7 @@ use super::{CliError, Form, files};
 use crate::health::http::Http;
 use crate::incident::IncidentError;
 use crate::openslo::{self, OpenSloError};
-use crate::plan::slo::{EVENTS, evaluation_seconds};
-use crate::promql::Selector;
+use crate::plan::slo::{EVENTS, evaluation_seconds, record};
 use crate::render::{Assumptions, planned};
 use crate::settings::Settings;
 use crate::slo_report::{SloReport, Traffic, counts_time, report};
@@ -225,10 +224,7 @@ struct Sample {
 
 /// Events in a second, on the average of the last day as far as the SLO was measured in it.
 fn ask(url: &str, profile: &ValidatedProfile, slo: &Slo) -> Result<f64, SloError> {
-    let records = Selector::new(EVENTS)
-        .in_namespace(&profile.namespace)
-        .with_matcher("telemetry_profile", "=", &*profile.name)
-        .with_matcher("slo", "=", &*slo.name);
+    let records = record(profile, slo, EVENTS);
     let groups = slo.group_by.join(", ");
     let query = format!(
         "avg(sum by ({groups}) (sum_over_time({records}[1d]))) / (max(sum by ({groups}) (count_over_time({records}[1d]))) * {})",

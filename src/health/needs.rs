@@ -69,10 +69,7 @@ fn of_slo(profile: &ValidatedProfile, slo: &Slo) -> Vec<Need> {
     let plain = |field: &str, written: &Selector, kind: NeedKind| -> Vec<Need> {
         series.clone().map(|form| need(field, written, form, kind.clone())).collect()
     };
-    let spans = |metric, name: &str| {
-        let service = Selector::new(metric).with_matcher("service_name", "=", &*profile.service.name);
-        service.with_matcher("span_name", "=", name)
-    };
+    let spans = |metric, name: &str| slo::spans(Selector::new(metric), profile, name);
     match &slo.indicator {
         Indicator::Ratio { events, total } => {
             let (field, part) = match events {

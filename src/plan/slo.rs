@@ -192,6 +192,20 @@ pub fn measure(profile: &ValidatedProfile, slo: &Slo) -> Measure {
     Queries::new(profile, slo, evaluation_seconds(profile)).measure()
 }
 
+/// Selects a record of an SLO. Not by the label `service`: a service with a new name keeps its history.
+#[must_use]
+pub fn record(profile: &ValidatedProfile, slo: &Slo, name: &str) -> Selector {
+    Selector::new(name)
+        .in_namespace(&profile.namespace)
+        .with_matcher("telemetry_profile", "=", &*profile.name)
+        .with_matcher("slo", "=", &*slo.name)
+}
+
+/// Of these span metrics, those of the service's spans with a name.
+pub(crate) fn spans(metric: Selector, profile: &ValidatedProfile, name: &str) -> Selector {
+    metric.with_matcher("service_name", "=", &*profile.service.name).with_matcher("span_name", "=", name)
+}
+
 /// The bucket up to a threshold. Exporters and versions of Prometheus spell the same bound in different ways.
 pub(crate) fn bucket(buckets: &Selector, threshold: &str) -> Selector {
     let (whole, fraction) = threshold.split_once('.').unwrap_or((threshold, ""));

@@ -3,7 +3,7 @@
 
 use super::counter::{self, Sample};
 use super::{
-    BAD_EVENTS, ERROR_RATIO, EVENTS, PERIOD_BAD_EVENTS, PERIOD_EVENTS, Window, bucket, burn_rate_of,
+    BAD_EVENTS, ERROR_RATIO, EVENTS, PERIOD_BAD_EVENTS, PERIOD_EVENTS, Window, bucket, burn_rate_of, spans,
 };
 use crate::plan::pipeline::{SPAN_METRICS_CALLS, SPAN_METRICS_DURATION};
 use crate::profile::HistogramType;
@@ -41,6 +41,8 @@ pub enum Measure {
     },
     /// Time in which a job's last success is recent.
     Freshness {
+        /// Selects what tells of a success.
+        success: Selector,
         /// An expression that is there when it is.
         recent: String,
         /// An expression that is there when there should have been one.
@@ -54,12 +56,9 @@ impl<'a> Queries<'a> {
         Self { profile, slo, interval }
     }
 
-    /// Selects a record of this SLO. Not by the label `service`: a service with a new name keeps its history.
+    /// Selects a record of this SLO.
     pub fn record(&self, name: &str) -> Selector {
-        Selector::new(name)
-            .in_namespace(&self.profile.namespace)
-            .with_matcher("telemetry_profile", "=", &*self.profile.name)
-            .with_matcher("slo", "=", &*self.slo.name)
+        super::record(self.profile, self.slo, name)
     }
 
     /// Events since the evaluation before; for freshness 1 while it is measured.
@@ -78,7 +77,7 @@ impl<'a> Queries<'a> {
                 let observations = self.increase(&histogram, &histogram, Sample::Histogram);
                 format!("histogram_count({})", self.over_groups("sum", &observations))
             }
-            Measure::Freshness { recent, expected } => self.either(&recent, &expected),
+            Measure::Freshness { recent, expected, .. } => self.either(&recent, &expected),
         }
     }
 
@@ -96,7 +95,7 @@ impl<'a> Queries<'a> {
                 // The share of nothing is NaN, and a comparison drops it.
                 (format!("histogram_fraction(0, {threshold}, {observations}) * {all} >= 0"), true)
             }
-            Measure::Freshness { recent, expected } => {
+            Measure::Freshness { recent, expected, .. } => {
                 return format!("0 * {}", self.either(&recent, &expected));
             }
         };
@@ -153,19 +152,11 @@ impl<'a> Queries<'a> {
 
     /// The series without which the SLO has no data, each as a selector within the profile's namespace.
     pub fn needed(&self) -> Vec<Selector> {
-        match (&self.slo.indicator, self.measure()) {
-            (
-                Indicator::Freshness {
-                    success: Success::Counter(series) | Success::Timestamp(series), ..
-                },
-                _,
-            ) => {
-                vec![self.within(series)]
-            }
-            (_, Measure::Counters { total, part, .. }) if self.is_classic_latency() => vec![total, part],
-            (_, Measure::Counters { total, .. }) => vec![total],
-            (_, Measure::Native { histogram, .. }) => vec![histogram],
-            (_, Measure::Freshness { .. }) => Vec::new(),
+        match self.measure() {
+            Measure::Counters { total, part, .. } if self.is_classic_latency() => vec![total, part],
+            Measure::Counters { total, .. } => vec![total],
+            Measure::Native { histogram, .. } => vec![histogram],
+            Measure::Freshness { success, .. } => vec![success],
         }
     }
 
@@ -222,25 +213,21 @@ impl<'a> Queries<'a> {
     /// from then on for good, whether it is still there or not; a series that was never seen, or only just, counts neither way.
     fn freshness(&self, success: &Success, max_age: &str) -> Measure {
         let measured = format!("last_over_time({}[{}d])", self.record(EVENTS), self.slo.window_days);
-        match success {
-            Success::Counter(counter) => {
-                let counter = self.within(counter);
-                let before = format!("last_over_time({counter}[{max_age}] offset {max_age})");
-                Measure::Freshness {
-                    recent: format!(
-                        "increase({counter}[{max_age}]) > 0 or (last_over_time({counter}[{max_age}]) > 0 unless {before})"
-                    ),
-                    expected: format!("{before} or {measured}"),
-                }
+        let (Success::Counter(series) | Success::Timestamp(series)) = success;
+        let series = self.within(series);
+        let last = format!("last_over_time({series}[{max_age}])");
+        let (recent, expected) = match success {
+            Success::Counter(_) => {
+                let before = format!("last_over_time({series}[{max_age}] offset {max_age})");
+                let recent = format!("increase({series}[{max_age}]) > 0 or ({last} > 0 unless {before})");
+                (recent, before)
             }
-            Success::Timestamp(gauge) => {
-                let last = format!("last_over_time({}[{max_age}])", self.within(gauge));
-                Measure::Freshness {
-                    recent: format!("{last} > time() - {}", super::seconds(max_age).unwrap_or_default()),
-                    expected: format!("{last} or {measured}"),
-                }
+            Success::Timestamp(_) => {
+                let age = super::seconds(max_age).unwrap_or_default();
+                (format!("{last} > time() - {age}"), last)
             }
-        }
+        };
+        Measure::Freshness { success: series, recent, expected: format!("{expected} or {measured}") }
     }
 
     fn within(&self, selector: &Selector) -> Selector {
@@ -248,10 +235,7 @@ impl<'a> Queries<'a> {
     }
 
     fn spans(&self, metric: &str, name: &str) -> Selector {
-        Selector::new(metric)
-            .in_namespace(&self.profile.namespace)
-            .with_matcher("service_name", "=", &*self.profile.service.name)
-            .with_matcher("span_name", "=", name)
+        spans(self.within(&Selector::new(metric)), self.profile, name)
     }
 
     fn over_groups(&self, aggregation: &str, expression: &str) -> String {
