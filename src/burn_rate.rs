@@ -33,6 +33,12 @@ const ALL: u32 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Objective(pub u32);
 
+/// A number of days as text: 1 day, 30 days.
+#[must_use]
+pub fn days(number: u32) -> String {
+    if number == 1 { "1 day".to_owned() } else { format!("{number} days") }
+}
+
 /// Severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {

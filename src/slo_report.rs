@@ -8,7 +8,7 @@ mod words;
 
 use serde::Serialize;
 
-use crate::burn_rate::{Tier, all_tiers, tiers};
+use crate::burn_rate::{Tier, all_tiers, days, tiers};
 use crate::plan::slo::{BURN_RATES, LATENESS, evaluation_seconds, wanted_tiers};
 use crate::validate::{Indicator, Slo, ValidatedProfile, seconds};
 pub use words::{count, duration};
@@ -172,7 +172,7 @@ pub fn report(profile: &ValidatedProfile, slo: &Slo, traffic: Option<Traffic>) -
     let counts_time = counts_time(slo);
     let traffic = traffic.filter(|_| !counts_time);
     let period = f64::from(slo.window_days) * 86_400.0;
-    let budget_share = budget_share(slo);
+    let budget_share = slo.objective.budget_ratio().to_f64();
     let events = traffic.as_ref().map(|traffic| traffic.events_per_second * period);
     let delay = Delay::of(profile);
     let tiers: Vec<_> =
@@ -206,10 +206,6 @@ pub fn report(profile: &ValidatedProfile, slo: &Slo, traffic: Option<Traffic>) -
 #[must_use]
 pub const fn counts_time(slo: &Slo) -> bool {
     matches!(slo.indicator, Indicator::Freshness { .. })
-}
-
-fn budget_share(slo: &Slo) -> f64 {
-    1.0 - f64::from(slo.objective.0) / 1e6
 }
 
 fn tier_report(slo: &Slo, tier: &Tier, delay: Delay, traffic: Option<&Traffic>) -> TierReport {
@@ -282,7 +278,7 @@ fn left_out(slo: &Slo) -> Vec<LeftOut> {
                 tier.factor()
             )
         } else {
-            let (long, period) = (words::window(tier.long), words::days(slo.window_days));
+            let (long, period) = (words::window(tier.long), days(slo.window_days));
             format!("looks at {long}, and the period is only {period}")
         };
         Some(LeftOut { tier: name, reason })

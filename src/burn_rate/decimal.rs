@@ -16,6 +16,13 @@ impl Decimal {
     pub const fn new(units: u64, scale: u32) -> Self {
         Self { units, scale }
     }
+
+    /// The nearest float, which prints as this decimal does.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        // Both are exact below 2^53, so the quotient is the nearest one.
+        self.units as f64 / 10_u64.pow(self.scale) as f64
+    }
 }
 
 impl fmt::Display for Decimal {
@@ -45,6 +52,7 @@ mod tests {
             (7, 0, "7"),
         ] {
             assert_eq!(Decimal::new(units, scale).to_string(), text);
+            assert_eq!(Decimal::new(units, scale).to_f64().to_string(), text);
         }
     }
 }

@@ -47,7 +47,7 @@ fn document(
             "service": profile.service.name,
             "budgetingMethod": "Occurrences",
             "timeWindow": [{"duration": format!("{}d", slo.window_days), "isRolling": true}],
-            "objectives": [{"target": f64::from(slo.objective.0) / 1e6}],
+            "objectives": [{"target": slo.objective.ratio().to_f64()}],
             "indicator": {
                 "metadata": {"name": slo.name},
                 "spec": {"ratioMetric": {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::words::{count, days, duration};
+use super::words::{count, duration};
 use super::{SloReport, TierReport};
+use crate::burn_rate::days;
 
 impl fmt::Display for SloReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

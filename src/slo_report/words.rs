@@ -80,11 +80,6 @@ pub(super) fn window(length: &str) -> String {
     if number == "1" { format!("the last {unit}") } else { format!("the last {number} {unit}s") }
 }
 
-/// 1 day, 30 days.
-pub(super) fn days(days: u32) -> String {
-    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
-}
-
 /// A duration in whole seconds, rounded up: `1h 2m 3s`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {

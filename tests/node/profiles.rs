@@ -52,9 +52,10 @@ fn everything_on() {
         "everything",
         &[("service.version", "2.1.0"), ("deployment.environment.name", "staging")],
     );
-    logs_arrive(&site, "everything");
     targets_are_up(&site, &site.prometheus("everything"), 3);
     site.rules_are_evaluated(&site.prometheus("everything"), 16);
+    // Last: the collector closes a connection over which nothing goes for a minute and a half.
+    logs_arrive(&site, "everything");
     policies::check(
         &site,
         &[
@@ -92,9 +93,9 @@ fn the_smallest_one_and_one_with_its_own_back_ends() {
     site.wait("spans of the shop in its own store", || {
         Ok((!spans_of_service(&tempo.url(), "shop", 100)?.is_empty()).then_some(()))
     });
-    logs_arrive(&site, "shop");
     targets_are_up(&site, &site.forward("prometheus", 9090), 4);
     site.rules_are_evaluated(&site.forward("prometheus", 9090), 2);
+    logs_arrive(&site, "shop");
     policies::check(
         &site,
         &[

@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::{env, fs, io, process};
+use std::{env, fs};
 
 use clap::Args;
+use tempfile::TempDir;
 
 use super::{CliError, Form, SloError, Which, rate, wanted};
 use crate::cli::files;
@@ -70,9 +71,10 @@ pub(super) fn run(args: &TestArgs, out: &mut impl Write) -> Result<ExitCode, Cli
 
 /// Everything that promtool prints. Its exit code says nothing: no expectation can be met.
 fn promtool(program: &Path, play: &Play) -> Result<String, CliError> {
-    let directory = Directory::create()?;
-    files::write(&directory.0.join(RULES), &play.rules)?;
-    files::write(&directory.0.join("test.yaml"), &play.test.to_string())?;
+    let error = |source| CliError::File { path: env::temp_dir().display().to_string(), source };
+    let directory = TempDir::with_prefix("telemetry-operator-slo-").map_err(error)?;
+    files::write(&directory.path().join(RULES), &play.rules)?;
+    files::write(&directory.path().join("test.yaml"), &play.test.to_string())?;
     let program = if program.components().count() > 1 {
         // A relative path would be looked for in the other directory.
         fs::canonicalize(program).unwrap_or_else(|_| program.to_owned())
@@ -81,27 +83,8 @@ fn promtool(program: &Path, play: &Play) -> Result<String, CliError> {
     };
     let output = Command::new(&program)
         .args(["test", "rules", "test.yaml"])
-        .current_dir(&directory.0)
+        .current_dir(directory.path())
         .output()
         .map_err(|source| SloError::Promtool { program: program.display().to_string(), source })?;
     Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
-}
-
-/// A directory that goes with its owner.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create() -> Result<Self, CliError> {
-        let path = env::temp_dir().join(format!("telemetry-operator-slo-{}", process::id()));
-        let error = |source: io::Error| CliError::File { path: path.display().to_string(), source };
-        fs::create_dir(&path).map_err(error)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

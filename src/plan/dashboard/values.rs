@@ -10,7 +10,7 @@ use serde_json::{Number, Value, json};
 use super::layout::Row;
 use super::template::{Each, InstrumentTemplates, RowTemplate, ViewTemplate, When, defect};
 use super::{escape, unit};
-use crate::burn_rate::{Severity, Tier};
+use crate::burn_rate::{Severity, Tier, days};
 use crate::plan::slo::{self, wanted_tiers};
 use crate::plan::{PlanError, pipeline, scrape};
 use crate::profile::{Instrument, LogFormat};
@@ -85,13 +85,11 @@ impl Values {
             ("slo", &slo.name),
         ]);
         let target = |slo::Window { length, record, .. }: &slo::Window| json!({ "expr": format!("max({record}{{{matchers}}})"), "legendFormat": length });
-        // The quotient prints as the decimal that was meant.
-        let share = |millionths: u32| f64::from(millionths) / 1e6;
         self.clone()
             .with("slo", slo.name.as_str())
-            .with("window", format!("{} days", slo.window_days))
-            .with("objective_share", share(slo.objective.0))
-            .with("budget_share", share(1_000_000 - slo.objective.0))
+            .with("window", days(slo.window_days))
+            .with("objective_share", slo.objective.ratio().to_f64())
+            .with("budget_share", slo.objective.budget_ratio().to_f64())
             .with("burn_thresholds", burn_thresholds(slo))
             .with("burn_targets", slo::BURN_RATES.iter().map(target).collect::<Value>())
             .with("this_slo", matchers)

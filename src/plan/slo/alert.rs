@@ -5,7 +5,7 @@
 use super::query::Queries;
 use super::rules::{Labels, Rule, identity};
 use super::{ABSENT_ALERT, ALERT};
-use crate::burn_rate::{Severity, Tier};
+use crate::burn_rate::{Severity, Tier, days};
 use crate::plan::{dashboard, scrape};
 use crate::promql::Selector;
 use crate::validate::{Indicator, Slo, ValidatedProfile};
@@ -131,7 +131,7 @@ fn burn_texts(profile: &ValidatedProfile, slo: &Slo, tier: &Tier) -> (String, St
          Over the last {long} it was spent {{{{ $value | humanize }}}} times as fast as it lasts, and over the last {short} it \
          still is. The limit is {factor}, that is {threshold} % {bad}; {long} at the limit spends {share} % of the budget.",
         group = group(slo),
-        days = if period == 1 { "1 day".to_owned() } else { format!("{period} days") },
+        days = days(period),
         objective = slo.objective.percent(),
         budget = slo.objective.budget_percent(),
         threshold = tier.error_percent(slo.objective),
