@@ -106,20 +106,26 @@ fn always_numbers(at: &str) -> Expectation {
 
 /// Feeds series to a rule file and checks what comes of it. `step` is the distance of samples and evaluations.
 fn run(rules: &str, step: &str, series: &[(&str, &str)], expectations: Vec<Expectation>) {
-    let series: Vec<_> =
-        series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
-    let expectations: Vec<_> = expectations.into_iter().map(|expectation| expectation.0).collect();
-    run_test(rules, json!({"interval": step, "input_series": series, "promql_expr_test": expectations}));
-}
-
-/// Runs one test of promtool's own format on a rule file.
-fn run_test(rules: &str, test: Value) {
-    let interval = test["interval"].clone();
-    run_test_every(&interval, rules, test);
+    run_every(step, rules, step, series, expectations);
 }
 
 /// The same, where rules are evaluated less often than there are samples.
-fn run_test_every(evaluation: &Value, rules: &str, test: Value) {
+fn run_every(
+    evaluation: &str,
+    rules: &str,
+    step: &str,
+    series: &[(&str, &str)],
+    expectations: Vec<Expectation>,
+) {
+    let series: Vec<_> =
+        series.iter().map(|(series, values)| json!({"series": series, "values": values})).collect();
+    let expectations: Vec<_> = expectations.into_iter().map(|expectation| expectation.0).collect();
+    let test = json!({"interval": step, "input_series": series, "promql_expr_test": expectations});
+    run_test(&json!(evaluation), rules, test);
+}
+
+/// Runs one test of promtool's own format on a rule file that is evaluated so often.
+fn run_test(evaluation: &Value, rules: &str, test: Value) {
     check(rules);
     let file = json!({"rule_files": ["rules.yaml"], "evaluation_interval": evaluation, "tests": [test]});
     let (success, output) =
@@ -217,6 +223,7 @@ fn labels_and_texts_survive_prometheus() {
         {"exp_labels": medium, "exp_annotations": text("medium", "6h", "30m", "6", "0.6", "5")},
     ]);
     run_test(
+        &json!("30s"),
         &rules,
         json!({
             "interval": "30s",

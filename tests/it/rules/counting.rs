@@ -1,6 +1,6 @@
 //! What counts as an event, and what does not: births, restarts, gaps, groups, little traffic, absence. Samples every 30 s.
 
-use super::{about, expect, firing, run, slo, slo_scraped};
+use super::{Expectation, about, expect, firing, run, run_every, slo, slo_scraped};
 
 const RATIO: &str = "ratio: {bad: 'calls_total{code=~\"5..\"}', total: calls_total}";
 const EVENTS: &str = "slo:events:period";
@@ -122,11 +122,13 @@ fn a_split_slo_judges_each_group_by_itself() {
     );
 }
 
-/// A program that works every six hours: two of eight runs fail, the last two of them.
+/// A program that works every six hours: two of eight runs fail, the last two of them. The rules are evaluated every five minutes, and
+/// see one minute of them: the one in which a run ends.
 #[test]
 fn a_batch_is_judged_by_its_last_runs() {
-    // Minutes; a run every 360.
-    let runs = |ends: &[u32]| ends.iter().map(|end| format!("{end}x359 ")).collect::<String>();
+    // Minutes; a run every 360, four minutes past.
+    let runs =
+        |ends: &[u32]| ends.iter().fold("0x3 ".to_owned(), |values, end| format!("{values}{end}x359 "));
     let ratio = "ratio: {bad: 'runs_total{outcome=\"error\"}', total: runs_total}";
     let series = |outcome: &str| {
         format!("runs_total{{namespace=\"media\",job=\"j\",instance=\"a\",outcome=\"{outcome}\"}}")
@@ -136,11 +138,12 @@ fn a_batch_is_judged_by_its_last_runs() {
         (series("error"), runs(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 2])),
     ];
     let series: Vec<_> = series.iter().map(|(series, values)| (series.as_str(), values.as_str())).collect();
+    let play = |rules: &str, expectations: Vec<Expectation>| {
+        run_every("5m", rules, "1m", &series, expectations);
+    };
     let with_guard = format!("{ratio}, alerting: {{minimumEvents: 4}}");
-    run(
+    play(
         &slo_scraped("1m", "90", &with_guard),
-        "1m",
-        &series,
         vec![
             // One failure among the last four runs is a burn rate of 2.5, two are 5.
             about("47h", "slo:burn_rate:1h", 2.5),
@@ -155,10 +158,8 @@ fn a_batch_is_judged_by_its_last_runs() {
         ],
     );
     // Without it a window of an hour holds one run at most, and mostly none.
-    run(
+    play(
         &slo_scraped("1m", "90", ratio),
-        "1m",
-        &series,
         vec![about("42h30m", "slo:burn_rate:1h", 10.0), expect("47h", "slo:burn_rate:1h", &[])],
     );
 }

@@ -17,7 +17,7 @@ use telemetry_operator::promql::Selector;
 use telemetry_operator::settings::Settings;
 use telemetry_operator::validate::{Events, Indicator, Slo, Success, ValidatedProfile, validate};
 
-use super::run_test_every;
+use super::run_test;
 
 /// Minutes of good events before the outage.
 const QUIET: u32 = 30;
@@ -218,7 +218,7 @@ fn play(
         }
         let rules = only(profile, slo);
         let test = json!({"interval": "1m", "input_series": series(profile, slo, outage), "promql_expr_test": checks});
-        run_test_every(&json!(format!("{stride}m")), &rules, test);
+        run_test(&json!(format!("{stride}m")), &rules, test);
     }
 }
 
