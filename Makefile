@@ -25,7 +25,7 @@ test: ## Run every test, on the real API server, collector, Jaeger and Prometheu
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) run --locked --quiet -p testbed --bin testbed -- build
 	rm -rf $(TESTBED_AUDIT_LOGS) && mkdir -p $(TESTBED_AUDIT_LOGS)
-	$(CARGO) test --locked --workspace -- --test-threads=4 \
+	$(CARGO) test --locked --workspace -- --test-threads=5 \
 	&& $(CARGO) test --locked --test it -- --ignored every_right_was_used; result=$$?; \
 	$(CARGO) run --locked --quiet -p testbed --bin testbed -- sweep; exit $$result
 

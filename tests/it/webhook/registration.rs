@@ -13,7 +13,7 @@ async fn entries(client: &Client, name: &str) -> Vec<String> {
 
 async fn wait_for_entries(client: &Client, name: &str, wanted: &[&str]) {
     let full: Vec<_> = wanted.iter().map(|entry| format!("{entry}.sidecar.telemetry-operator.dev")).collect();
-    eventually_within(&format!("the entries {full:?}"), Duration::from_secs(10), || async {
+    eventually(&format!("the entries {full:?}"), || async {
         let found = entries(client, name).await;
         if found == full { Ok(()) } else { Err(format!("{found:?}")) }
     })
