@@ -15,6 +15,8 @@ use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute::{SERVICE_NAME, SERVICE_VERSION};
 use prometheus::Registry;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use serde_json::json;
 use tracing::{Dispatch, Subscriber, dispatcher};
 use tracing_subscriber::EnvFilter;
@@ -83,6 +85,9 @@ impl TelemetryManager {
         let resource = traces::resource(&resolved);
         let metrics = if config.enabled { Metrics::new(&resource)? } else { Metrics::disabled() };
         let custom = if config.custom_metrics { metrics.clone() } else { Metrics::disabled() };
+        // Processor time, memory, open files and the time of the start: what saturates, and when it was restarted.
+        #[cfg(target_os = "linux")]
+        metrics.registry().register(Box::new(ProcessCollector::for_self()))?;
         let counters = ExportCounters::register(metrics.registry())?;
         let handle = background.as_ref().map(Background::handle);
         let span_exporter = resolved.spans.as_ref().zip(handle);
