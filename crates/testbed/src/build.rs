@@ -1,5 +1,5 @@
-//! Builds parts once and keeps them. In: parts. Out: paths in the cache directory. Does not talk to the cluster; `build::go`
-//! and `build::debian` do the building and download what it takes.
+//! Builds parts once and keeps them. In: parts. Out: paths in the cache directory. Does not talk to the cluster; `build::go`,
+//! `build::debian` and `build::node` do the building and download what it takes.
 //!
 //! A finished part lies at `<cache>/bin/<name>-<key>/<name>`, a directory at `<cache>/bin/<name>-<key>`. The key is a hash of everything
 //! that goes into it, so a changed input makes a new path and an old path never changes what it means. Work happens in `<cache>/build`;
@@ -8,6 +8,7 @@
 
 mod debian;
 mod go;
+mod node;
 mod progress;
 
 use std::env;
@@ -77,12 +78,13 @@ impl Plan {
         let builder = match &recipe {
             Recipe::Program { module, .. } | Recipe::Files { module, .. } => go::version(part, module)?,
             Recipe::Debian { .. } => debian::release()?,
+            Recipe::Node { .. } => node::version()?,
         };
         let key = key(part, &recipe, &builder);
         let kept = cache.join("bin").join(&key);
         let result = match recipe {
             Recipe::Program { .. } => kept.join(part.name()),
-            Recipe::Files { .. } | Recipe::Debian { .. } => kept,
+            Recipe::Files { .. } | Recipe::Debian { .. } | Recipe::Node { .. } => kept,
         };
         Ok(Plan { part, recipe, cache: cache.to_owned(), key, result })
     }
@@ -105,6 +107,7 @@ impl Plan {
             }
             Recipe::Files { module, of, directory } => go::files(&steps, module, of, directory)?,
             Recipe::Debian { packages, whole } => debian::tree(&steps, packages, *whole)?,
+            Recipe::Node { files } => node::package(&steps, files)?,
         };
         let parent =
             self.result.parent().ok_or_else(|| anyhow!("{} has no parent", self.result.display()))?;

@@ -13,14 +13,17 @@
 //! - `node`: a control plane with a machine that runs pods; `namespaces`, `inside`, `cgroup`: what that machine is made of;
 //!   `forward`: ports that lead into it
 //! - `stack`: the operator on a node, from this repository's files
-//! - `collector`, `jaeger`, `span`, `log_store`, `thrift`, `prometheus`, `remote_write`: where an application's telemetry goes, and what has arrived there
+//! - `collector`, `jaeger`, `span`, `log_store`, `thrift`, `prometheus`, `remote_write`, `victoria_logs`: where an application's telemetry goes, and what has arrived there
+//! - `board`: what a Grafana dashboard asks them
 //! - `daemon`, `identity`, `directory`: child processes and directories that do not outlive their owner
+//! - `grafana`: the files that a Grafana on this machine starts with
 //! - `named`: clusters that stay up after the command ends, for people
 //! - `interrupt`: an early end that still tidies up
 //! - `net`, `wait`: free ports, a plain HTTP GET, waiting with a deadline
 //!
 //! All calls block; asynchronous tests call them from a blocking thread. Linux only: process identity is read from `/proc`.
 
+pub mod board;
 mod build;
 mod cgroup;
 mod collector;
@@ -29,6 +32,7 @@ mod credentials;
 mod daemon;
 mod directory;
 mod forward;
+pub mod grafana;
 mod hash;
 mod helm;
 mod identity;
@@ -50,6 +54,7 @@ pub mod remote_write;
 mod span;
 mod stack;
 mod thrift;
+pub mod victoria_logs;
 mod wait;
 
 pub use build::{ensure, path};

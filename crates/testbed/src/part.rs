@@ -64,6 +64,10 @@ pub enum Part {
     Alertmanager,
     /// The command line of Alertmanager, and the checker of its configurations.
     Amtool,
+    /// A log store that takes OTLP.
+    VictoriaLogs,
+    /// A checker of LogQL, by Grafana's grammar: a directory with `check.js`.
+    Logql,
 }
 
 /// A Go module of our own that pins one part, or several which agree on their dependencies.
@@ -93,6 +97,8 @@ pub(crate) enum Recipe {
     Files { module: &'static Module, of: &'static str, directory: &'static str },
     /// Debian packages with what they need, unpacked into one tree: with what this machine lacks, or `whole`, with everything.
     Debian { packages: &'static [&'static str], whole: bool },
+    /// The npm packages that these files, by name, ask for, and the files.
+    Node { files: &'static [(&'static str, &'static str)] },
 }
 
 /// Where the main package of a program comes from.
@@ -163,10 +169,17 @@ static PROMETHEUS: Module = Module {
     ..module!("prometheus")
 };
 static PROMETHEUS_OPERATOR: Module = module!("prometheus-operator");
+static VICTORIA_LOGS: Module = module!("victoria-logs");
 
 /// What the Dockerfile's first stage runs, and the authorities that its last one has.
 const BUILD_ROOT: &[&str] =
     &["gcc", "libc6-dev", "dash", "coreutils", "findutils", "ca-certificates", "base-files", "base-passwd"];
+
+const LOGQL: &[(&str, &str)] = &[
+    ("package.json", include_str!("../parts/logql/package.json")),
+    ("package-lock.json", include_str!("../parts/logql/package-lock.json")),
+    ("check.js", include_str!("../parts/logql/check.js")),
+];
 
 const STRIPPED: &str = "-s -w";
 // Without their version from outside, these programs say that they have none.
@@ -183,10 +196,12 @@ const KUBERNETES_1_35_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitV
 /// Prometheus numbers its module v0.305.0 and its program 3.5.0.
 const PROMETHEUS_FLAGS: &str = "-s -w -X github.com/prometheus/common/version.Version=3.5.0";
 const PROMETHEUS_OPERATOR_FLAGS: &str = "-s -w -X github.com/prometheus/common/version.Version=0.85.0";
+const VICTORIA_LOGS_FLAGS: &str =
+    "-s -w -X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=victoria-logs-v1.52.1";
 
 impl Part {
     /// Every part; those that others wait for most come first.
-    pub const ALL: [Part; 28] = [
+    pub const ALL: [Part; 30] = [
         Part::Etcd,
         Part::KubeApiserver,
         Part::KubeControllerManager,
@@ -213,6 +228,8 @@ impl Part {
         Part::KubeScore,
         Part::Alertmanager,
         Part::Amtool,
+        Part::VictoriaLogs,
+        Part::Logql,
         Part::Buildah,
         Part::BuildRoot,
     ];
@@ -306,6 +323,14 @@ impl Part {
             Part::Alertmanager => {
                 alertmanager("alertmanager", 70, "github.com/prometheus/alertmanager/cmd/alertmanager")
             }
+            Part::Logql => Facts { name: "logql", seconds: 2, recipe: Recipe::Node { files: LOGQL } },
+            Part::VictoriaLogs => command(
+                "victoria-logs",
+                12,
+                &VICTORIA_LOGS,
+                "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs",
+                VICTORIA_LOGS_FLAGS,
+            ),
             Part::Amtool => alertmanager("amtool", 3, "github.com/prometheus/alertmanager/cmd/amtool"),
             Part::PrometheusOperator => prometheus_operator(
                 "prometheus-operator",

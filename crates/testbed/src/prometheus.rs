@@ -59,7 +59,8 @@ fn sample(sample: &Value) -> Result<Sample> {
     Ok(Sample { labels: serde_json::from_value(sample["metric"].clone())?, value })
 }
 
-fn encoded(text: &str) -> String {
+/// The text as a part of a URL's query.
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -2,7 +2,7 @@
 //!
 //! In: the programs that cargo has built beside this one, the repository. Out: what a user would see, on standard output;
 //! progress on standard error. Everything that is shown is an answer of the cluster, of Jaeger, of
-//! Prometheus or of Alertmanager.
+//! Prometheus, of Alertmanager or of VictoriaLogs.
 //!
 //! - `profiles`: the two profiles and their applications; what became of them
 //! - `sidecar`: the collector in the application's pod
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use testbed::{Part, Stack, interrupt};
+use testbed::{Part, Stack, interrupt, victoria_logs};
 
 use self::profiles::{EXPORTER, OPERATOR};
 use self::show::Progress;
@@ -73,10 +73,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let programs = current_exe()?;
     let programs = programs.parent().context("the demo's program has no directory")?;
     progress.say("building what is missing, then starting a node and installing the chart on it");
-    testbed::ensure(&[Part::Alertmanager])?;
+    testbed::ensure(&[Part::Alertmanager, Part::VictoriaLogs])?;
     let stack = Stack::start(&arguments.repository, programs, &OPERATOR_ENVIRONMENT)?;
     release::show(&stack)?;
     pager::start(&stack)?;
+    victoria_logs::deploy(&stack)?;
 
     progress.say("applying the operator's own profile");
     profiles::apply(&stack, &OPERATOR)?;
@@ -102,10 +103,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     incident::play(&stack, &progress)?;
     picture::show(&stack)?;
     progress.say(
-        "done: everything above came from the API server, from Jaeger, from Prometheus and from Alertmanager",
+        "done: everything above came from the API server, from Jaeger, from Prometheus, from Alertmanager and from VictoriaLogs",
     );
     if arguments.keep {
-        keep::until_told(&stack)?;
+        keep::until_told(&stack, &programs.join("../grafana"))?;
     }
     progress.say("ending everything");
     Ok(())

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testbed::Stack;
+use testbed::{Stack, victoria_logs};
 
 use crate::pager;
 use crate::profiles::{EXPORTER, OPERATOR, Profile};
@@ -23,6 +23,9 @@ pub fn show(stack: &Stack) -> Result<()> {
     println!("\nnamespace {}\n", pager::NAMESPACE);
     let alertmanager = pod(stack, pager::NAMESPACE, "app.kubernetes.io/name=alertmanager")?;
     println!("  {}:9093 ◀─ alerts of both Prometheuses", text(&alertmanager));
+    println!("\nnamespace {}\n", victoria_logs::NAMESPACE);
+    let store = pod(stack, victoria_logs::NAMESPACE, "app.kubernetes.io/name=victoria-logs")?;
+    println!("  {}:9428 ◀─ log records from the collectors", text(&store));
     Ok(())
 }
 

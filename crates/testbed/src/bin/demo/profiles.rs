@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testbed::{OPERATOR_NAMESPACE, Stack};
+use testbed::{OPERATOR_NAMESPACE, Stack, victoria_logs};
 
 use crate::show::title;
 
@@ -33,11 +33,14 @@ pub const OPERATOR: Profile = Profile {
     file: "examples/telemetry-operator.yaml",
 };
 
-/// What the demo changes in both: there is no other Prometheus here, and somebody waits for samples and wants every trace.
+/// What the demo changes in both: there is no other Prometheus here, somebody waits for samples and wants every trace, and
+/// there is a log store.
 fn changes() -> Value {
     json!({"spec": {
         "metrics": {"prometheus": "Managed", "interval": "10s"},
         "traces": {"sampling": {"ratio": "1"}},
+        "logs": {"store": "VictoriaLogs", "endpoint": victoria_logs::ENDPOINT},
+        "dashboards": {"dataSources": "Provisioned"},
     }})
 }
 

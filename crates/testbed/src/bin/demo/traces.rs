@@ -1,10 +1,11 @@
-//! Traces as trees, and the log lines that belong to them. In: the stack. Out: text. It talks to Jaeger and to the cluster.
+//! Traces as trees, and the log lines that belong to them. In: the stack. Out: text. It talks to Jaeger, to VictoriaLogs and to the
+//! cluster.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use testbed::{Forward, Span, Stack, http_get, spans_of_service, spans_of_trace};
+use testbed::{Forward, Span, Stack, http_get, spans_of_service, spans_of_trace, victoria_logs};
 
 use crate::profiles::{EXPORTER, OPERATOR, Profile};
 use crate::show::{line, title, wait};
@@ -52,7 +53,24 @@ pub fn show_export(stack: &Stack) -> Result<()> {
     title(&format!("an export: trace {} in the application's Jaeger", id(&trace)));
     show_tree(&trace);
     show_hops(stack, &trace)?;
-    show_log_line(stack, &EXPORTER, id(&trace), "export.done")
+    show_log_line(stack, &EXPORTER, id(&trace), "export.done")?;
+    show_stored_records(stack, id(&trace))
+}
+
+/// The trace's records in the log store, oldest first: what Grafana shows when it goes from a trace to its logs.
+fn show_stored_records(stack: &Stack, trace: &str) -> Result<()> {
+    let store = victoria_logs::forward(stack)?;
+    let query = format!("trace_id:={trace} | sort by (_time)");
+    let records = wait("the log records of the export's trace in the log store", || {
+        let records = victoria_logs::records(&store.url(), &query)?;
+        Ok(records.iter().any(|record| record["_msg"] == "export.done").then_some(records))
+    })?;
+    title(&format!("the same trace's records in the log store: {query}"));
+    for record in &records {
+        let field = |name: &str| record[name].as_str().unwrap_or_default();
+        line(&["_time", "severity_text", "service.name", "span_id", "_msg"].map(field).join("  "));
+    }
+    Ok(())
 }
 
 /// Where the trace has been: each hop has left something that the one before could not know.
