@@ -41,11 +41,13 @@ pub enum ChildKind {
     PrometheusRule,
     /// Grafana Operator: dashboards.
     GrafanaDashboard,
+    /// Grafana Operator: data sources.
+    GrafanaDatasource,
 }
 
 impl ChildKind {
     /// Every kind, in the order of applying.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ServiceAccount,
         Self::RoleBinding,
         Self::NetworkPolicy,
@@ -59,6 +61,7 @@ impl ChildKind {
         Self::PodMonitor,
         Self::PrometheusRule,
         Self::GrafanaDashboard,
+        Self::GrafanaDatasource,
     ];
 
     /// Group, version, kind and plural.
@@ -80,6 +83,9 @@ impl ChildKind {
             Self::PrometheusRule => ("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules"),
             Self::GrafanaDashboard => {
                 ("grafana.integreatly.org", "v1beta1", "GrafanaDashboard", "grafanadashboards")
+            }
+            Self::GrafanaDatasource => {
+                ("grafana.integreatly.org", "v1beta1", "GrafanaDatasource", "grafanadatasources")
             }
         }
     }
@@ -113,7 +119,11 @@ impl ChildKind {
     pub const fn is_optional(self) -> bool {
         matches!(
             self,
-            Self::ServiceMonitor | Self::PodMonitor | Self::PrometheusRule | Self::GrafanaDashboard
+            Self::ServiceMonitor
+                | Self::PodMonitor
+                | Self::PrometheusRule
+                | Self::GrafanaDashboard
+                | Self::GrafanaDatasource
         )
     }
 

@@ -87,6 +87,7 @@ pub fn validate(
     let selector = selector(spec, &mut problems);
     problems.label_keys("spec.metrics.labels", spec.metrics.labels.keys());
     problems.label_keys("spec.dashboards.labels", spec.dashboards.labels.keys());
+    problems.label_keys("spec.dashboards.dataSourceLabels", spec.dashboards.data_source_labels.keys());
     problems.into_result()?;
 
     let prometheus_url = if metrics.as_ref().is_some_and(|metrics| metrics.scrape_by == Delivery::Managed) {
@@ -106,6 +107,7 @@ pub fn validate(
         traces,
         metrics,
         logs,
+        logs_wanted: spec.logs.enabled,
         dashboards: dashboards(spec, observed),
         slos,
         alert_labels: spec.alerting.labels.iter().map(|(key, text)| (key.clone(), text.0.clone())).collect(),
@@ -261,17 +263,24 @@ fn metrics(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Metrics> 
 
 fn logs(spec: &TelemetryProfileSpec, problems: &mut Problems) -> Option<Logs> {
     let endpoint = endpoint("spec.logs.endpoint", spec.logs.endpoint.as_ref()?, problems)?;
-    spec.logs.enabled.then_some(Logs { format: spec.logs.format, endpoint })
+    spec.logs.enabled.then_some(Logs { format: spec.logs.format, endpoint, store: spec.logs.store })
 }
 
 fn dashboards(spec: &TelemetryProfileSpec, observed: &Observed) -> Option<Dashboards> {
     let dashboards = &spec.dashboards;
-    let by_operator = dashboards.delivery == DashboardDelivery::GrafanaOperator
-        && observed.serves(ChildKind::GrafanaDashboard);
+    let by = |kind| match dashboards.delivery {
+        DashboardDelivery::GrafanaOperator if observed.serves(kind) => Delivery::Operator,
+        _ => Delivery::ConfigMap,
+    };
+    let provisioned = dashboards.data_sources == profile::DataSources::Provisioned;
     dashboards.enabled.then(|| Dashboards {
         folder: dashboards.folder.clone().unwrap_or_else(|| spec.service.name.replace(['/', '.'], "-")),
         labels: label_values(&dashboards.labels),
-        by: if by_operator { Delivery::Operator } else { Delivery::ConfigMap },
+        by: by(ChildKind::GrafanaDashboard),
+        data_sources: provisioned.then(|| DataSources {
+            labels: label_values(&dashboards.data_source_labels),
+            by: by(ChildKind::GrafanaDatasource),
+        }),
     })
 }
 

@@ -235,8 +235,9 @@ pub struct Logs {
     /// How the application writes its log lines; the Logs dashboard parses them so.
     #[serde(default)]
     pub format: LogFormat,
-    /// OTLP/HTTP endpoint of the log store, for example `http://loki.monitoring:3100/otlp`. Left out: the
-    /// collector accepts no logs, there is no Logs dashboard, and status says so.
+    /// OTLP/HTTP endpoint of the log store, for example `http://loki.monitoring:3100/otlp` or
+    /// `http://victoria-logs.monitoring:9428/insert/opentelemetry`. Left out: the collector accepts no logs, there is no
+    /// Logs dashboard, and status says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 8, max = 253),
@@ -245,12 +246,25 @@ pub struct Logs {
         )
     )]
     pub endpoint: Option<String>,
+    /// What the log store is. The Logs dashboard and the provisioned data source ask it in its own language.
+    #[serde(default)]
+    pub store: LogStore,
 }
 
 impl Default for Logs {
     fn default() -> Self {
-        Self { enabled: true, format: LogFormat::Json, endpoint: None }
+        Self { enabled: true, format: LogFormat::Json, endpoint: None, store: LogStore::Loki }
     }
+}
+
+/// Log stores that take OTLP.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogStore {
+    /// Loki from version 3, which takes OTLP at `http://HOST:3100/otlp`.
+    #[default]
+    Loki,
+    /// VictoriaLogs, which takes OTLP at `http://HOST:9428/insert/opentelemetry`.
+    VictoriaLogs,
 }
 
 /// Formats of log lines.
@@ -283,6 +297,14 @@ pub struct Dashboards {
     /// otherwise ConfigMaps.
     #[serde(default)]
     pub delivery: DashboardDelivery,
+    /// Existing: the dashboards use data sources that somebody has set up in Grafana. Provisioned: the operator writes data
+    /// sources for the profile's own back ends, wired from logs to traces to metrics.
+    #[serde(default)]
+    pub data_sources: DataSources,
+    /// Labels that Grafana's data source sidecar looks for.
+    #[serde(default = "data_source_labels")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub data_source_labels: BTreeMap<String, LabelValue>,
 }
 
 impl Default for Dashboards {
@@ -292,8 +314,20 @@ impl Default for Dashboards {
             folder: None,
             labels: dashboard_labels(),
             delivery: DashboardDelivery::ConfigMap,
+            data_sources: DataSources::Existing,
+            data_source_labels: data_source_labels(),
         }
     }
+}
+
+/// Whose data sources the dashboards use.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataSources {
+    /// Those that Grafana has.
+    #[default]
+    Existing,
+    /// The profile's own: a ConfigMap, or GrafanaDatasource objects where delivery is GrafanaOperator and that kind is served.
+    Provisioned,
 }
 
 /// How dashboards reach Grafana.
@@ -328,4 +362,8 @@ fn metrics_interval() -> String {
 
 fn dashboard_labels() -> BTreeMap<String, LabelValue> {
     BTreeMap::from([("grafana_dashboard".to_owned(), LabelValue("1".to_owned()))])
+}
+
+fn data_source_labels() -> BTreeMap<String, LabelValue> {
+    BTreeMap::from([("grafana_datasource".to_owned(), LabelValue("1".to_owned()))])
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::burn_rate::Objective;
-use crate::profile::{HistogramType, Instrument, LogFormat};
+use crate::profile::{HistogramType, Instrument, LogFormat, LogStore};
 use crate::promql::Selector;
 use crate::settings::Settings;
 
@@ -30,6 +30,8 @@ pub struct ValidatedProfile {
     pub metrics: Option<Metrics>,
     /// Logs: only when they are on and there is a log store.
     pub logs: Option<Logs>,
+    /// True when logs are on, with a log store or without one.
+    pub logs_wanted: bool,
     /// Dashboards, unless they are off.
     pub dashboards: Option<Dashboards>,
     /// The SLOs in the profile's order.
@@ -218,6 +220,8 @@ pub struct Logs {
     pub format: LogFormat,
     /// The store's OTLP/HTTP endpoint.
     pub endpoint: Endpoint,
+    /// What the store is.
+    pub store: LogStore,
 }
 
 /// Dashboards with every choice made.
@@ -228,6 +232,17 @@ pub struct Dashboards {
     /// Labels for Grafana's dashboard sidecar.
     pub labels: BTreeMap<String, String>,
     /// How dashboards reach Grafana: Operator or ConfigMap.
+    pub by: Delivery,
+    /// The profile's own data sources, unless it uses those that Grafana has.
+    pub data_sources: Option<DataSources>,
+}
+
+/// Data sources with every choice made.
+#[derive(Clone, Debug)]
+pub struct DataSources {
+    /// Labels for Grafana's data source sidecar.
+    pub labels: BTreeMap<String, String>,
+    /// How they reach Grafana: Operator or ConfigMap.
     pub by: Delivery,
 }
 
