@@ -12,7 +12,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::meta::{self, Component};
 use super::network::{self, Arrow, Peer};
-use super::pipeline::{self, HEALTH, JAEGER_THRIFT_HTTP, OTLP_GRPC, OTLP_HTTP, PROMETHEUS_EXPORTER};
+use super::pipeline::{
+    self, HEALTH, JAEGER_THRIFT_HTTP, OTLP_GRPC, OTLP_HTTP, OWN_METRICS, PROMETHEUS_EXPORTER,
+};
 use super::pod::{self, Health, Listener, PodParts};
 use super::{Child, PlanError, components, short_hash};
 use crate::kinds::ChildKind;
@@ -67,6 +69,7 @@ fn listeners(profile: &ValidatedProfile) -> Vec<Listener> {
     }
     if profile.metrics.is_some() {
         listeners.push(listener("metrics", PROMETHEUS_EXPORTER, "http"));
+        listeners.push(listener("own-metrics", OWN_METRICS, "http"));
     }
     listeners
 }
@@ -154,7 +157,7 @@ fn network_policy(profile: &ValidatedProfile) -> Result<Child, PlanError> {
     let (scraped, received): (Vec<u16>, Vec<u16>) = listeners(profile)
         .iter()
         .map(|listener| listener.port)
-        .partition(|port| *port == PROMETHEUS_EXPORTER);
+        .partition(|port| [PROMETHEUS_EXPORTER, OWN_METRICS].contains(port));
     let prometheus = if profile.has_managed_prometheus() {
         Peer::Component(Component::Prometheus)
     } else {

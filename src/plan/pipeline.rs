@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! otlp, jaeger ─▶ traces/in: memory_limiter, resource ─┬▶ span_metrics ─▶ metrics/spans ─▶ prometheus
-//!                                                      └▶ forward ─▶ traces/out: sampler, batch ─▶ otlp_grpc
+//!                                                      └▶ forward ─▶ traces/out: sampler, transform, batch ─▶ otlp_grpc
 //! otlp ─▶ metrics: memory_limiter, resource ─▶ prometheus
 //! otlp ─▶ logs: memory_limiter, resource, batch ─▶ otlp_http
 //! ```
@@ -20,7 +20,7 @@ pub use config::Configuration;
 
 use self::config::*;
 use super::meta::{self, Component};
-use crate::validate::{Endpoint, TraceBackEnd, Traces, ValidatedProfile};
+use crate::validate::{Endpoint, JaegerStorage, TraceBackEnd, Traces, ValidatedProfile};
 
 /// OTLP over gRPC.
 pub const OTLP_GRPC: u16 = 4317;
@@ -32,6 +32,8 @@ pub const JAEGER_THRIFT_HTTP: u16 = 14268;
 pub const JAEGER_THRIFT_PATH: &str = "/api/traces";
 /// Where Prometheus scrapes the collector.
 pub const PROMETHEUS_EXPORTER: u16 = 8889;
+/// Where Prometheus scrapes the collector's metrics about itself.
+pub const OWN_METRICS: u16 = 8888;
 /// Health of the collector.
 pub const HEALTH: u16 = 13133;
 
@@ -41,6 +43,11 @@ pub const SPAN_METRICS_NAMESPACE: &str = "traces_span_metrics";
 pub const SPAN_METRICS_CALLS: &str = "traces_span_metrics_calls_total";
 /// Histogram of the spans' durations in seconds, without `_bucket`.
 pub const SPAN_METRICS_DURATION: &str = "traces_span_metrics_duration_seconds";
+/// Their label `status_code` where the span failed.
+pub const SPAN_FAILED: &str = "STATUS_CODE_ERROR";
+
+/// By which Jaeger's memory finds a span that failed; OpenTelemetry's name for what a format without a status gets.
+pub const STATUS_ATTRIBUTE: &str = "otel.status_code";
 
 const MIB: u64 = 1024 * 1024;
 
@@ -48,6 +55,14 @@ const MIB: u64 = 1024 * 1024;
 #[must_use]
 pub fn has_span_metrics(profile: &ValidatedProfile) -> bool {
     profile.traces.is_some() && profile.metrics.is_some()
+}
+
+/// True when an exemplar of the span metrics leads to a trace that is kept. Where the collector samples afterwards, most would
+/// lead to one that was dropped.
+#[must_use]
+pub fn has_exemplars(profile: &ValidatedProfile) -> bool {
+    has_span_metrics(profile)
+        && profile.traces.as_ref().is_some_and(|traces| traces.collector_sampling_percentage.is_none())
 }
 
 /// True when the collector listens for OTLP. Metrics and logs come by nothing else.
@@ -112,9 +127,12 @@ impl<'a> Assembly<'a> {
                 extensions: vec!["health_check"],
                 pipelines: BTreeMap::new(),
                 telemetry: Telemetry {
-                    logs: OwnLogs { encoding: "json" },
-                    // Nobody scrapes them, and they would open a port.
-                    metrics: OwnMetrics { level: "none" },
+                    // Its instance is new at each start, and as a label it would make every series new. Prometheus knows the pod.
+                    resource: ["service.instance.id", "service.name", "service.version"]
+                        .map(|key| (key, None))
+                        .into(),
+                    logs: Some(OwnLogs { encoding: "json" }),
+                    metrics: own_metrics(profile),
                 },
             },
         };
@@ -131,6 +149,10 @@ impl<'a> Assembly<'a> {
         {
             self.configuration.processors.insert("probabilistic_sampler", sampler(percentage));
             outward.push("probabilistic_sampler");
+        }
+        if traces.back_end == TraceBackEnd::Jaeger(JaegerStorage::Memory) {
+            self.configuration.processors.insert("transform", mark_failed());
+            outward.push("transform");
         }
         outward.push("batch");
         self.batch();
@@ -262,6 +284,14 @@ fn sampler(sampling_percentage: f64) -> Processor {
     Processor::ProbabilisticSampler { mode: "proportional", sampling_percentage }
 }
 
+/// Jaeger's memory knows the status of a span, and no search by text finds it there (`failed_tag` of the dashboards).
+fn mark_failed() -> Processor {
+    let mark = format!(
+        "set(span.attributes[\"{STATUS_ATTRIBUTE}\"], \"ERROR\") where span.status.code == STATUS_CODE_ERROR"
+    );
+    Processor::Transform { error_mode: "ignore", trace_statements: [mark] }
+}
+
 fn prometheus_exporter() -> Exporter {
     Exporter::Prometheus {
         endpoint: everywhere(PROMETHEUS_EXPORTER),
@@ -271,6 +301,22 @@ fn prometheus_exporter() -> Exporter {
         enable_open_metrics: true,
         metric_expiration: "5m",
     }
+}
+
+/// Metrics of the collector about itself, for whoever scrapes its other metrics. They do not go through its own pipeline: when
+/// that refuses, they must say so.
+fn own_metrics(profile: &ValidatedProfile) -> OwnMetrics {
+    if profile.metrics.is_none() {
+        return OwnMetrics::NONE;
+    }
+    let prometheus = OwnPrometheus {
+        host: "0.0.0.0",
+        port: OWN_METRICS,
+        without_scope_info: true,
+        without_type_suffix: false,
+        without_units: false,
+    };
+    OwnMetrics::basic(Reader::Pull { exporter: PullExporter { prometheus } })
 }
 
 #[cfg(test)]

@@ -131,8 +131,8 @@ fn deployment(profile: &ValidatedProfile) -> Result<Child, PlanError> {
         user: USER,
         args: vec![
             format!("--config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"),
-            // The second makes it take native histograms, which an SLO may measure.
-            "--enable-feature=auto-reload-config,native-histograms".to_owned(),
+            // The second keeps the traces that dashboards link to, the third takes native histograms, which an SLO may measure.
+            "--enable-feature=auto-reload-config,exemplar-storage,native-histograms".to_owned(),
             format!("--storage.tsdb.path={DATA_DIRECTORY}"),
             format!("--storage.tsdb.retention.time={RETENTION_TIME}"),
             format!("--storage.tsdb.retention.size={RETENTION_GIB}GB"),
@@ -202,7 +202,11 @@ fn network_policy(profile: &ValidatedProfile, metrics: &Metrics) -> Result<Child
     ];
     let mut egress = vec![
         Arrow::new(profile, Peer::Application, &[metrics.port]),
-        Arrow::new(profile, Peer::Component(Component::Collector), &[pipeline::PROMETHEUS_EXPORTER]),
+        Arrow::new(
+            profile,
+            Peer::Component(Component::Collector),
+            &[pipeline::PROMETHEUS_EXPORTER, pipeline::OWN_METRICS],
+        ),
         Arrow::new(profile, Peer::Anywhere, &[443, 6443]),
     ];
     egress.extend(profile.alertmanager_urls.iter().flat_map(|url| Arrow::to_url(profile, url)));

@@ -1,4 +1,5 @@
-//! Scrape targets: the application's own endpoint and the collector's. In: the validated profile. Out: monitors for the
+//! Scrape targets: the application's own endpoint and the collector's two, one for what passes through it and one for what
+//! it says of itself. In: the validated profile. Out: monitors for the
 //! Prometheus Operator, or a ConfigMap with a scrape configuration that any Prometheus loads. No cluster.
 //!
 //! Both forms give the same series the same labels: `job`, `namespace`, `pod`, `instance` and no others. Rules and
@@ -28,10 +29,16 @@ pub fn application_job(profile: &ValidatedProfile) -> String {
     format!("{}/{}-metrics", profile.namespace, profile.name)
 }
 
-/// `job` label of the metrics that the collector exposes.
+/// `job` label of the metrics that the collector exposes, those about itself among them.
 #[must_use]
 pub fn collector_job(profile: &ValidatedProfile) -> String {
     format!("{}/{}-collector", profile.namespace, profile.name)
+}
+
+/// Name of the scrape configuration of the collector's metrics about itself.
+#[must_use]
+pub fn collector_own_pool(profile: &ValidatedProfile) -> String {
+    format!("{}-own", collector_job(profile))
 }
 
 /// Plans the monitors or the ConfigMap; nothing for a managed Prometheus, whose own configuration has the targets.
@@ -133,13 +140,26 @@ pub fn configs(profile: &ValidatedProfile, metrics: &Metrics) -> Vec<ScrapeConfi
         }],
         relabel_configs: relabelings(port),
     };
+    // Prometheus takes no two configurations of one name.
+    let mut own = job(collector_own_pool(profile), pipeline::OWN_METRICS, COLLECTOR_PATH, &collector);
+    own.relabel_configs.push(collector_job_label(profile));
     vec![
         job(application_job(profile), metrics.port, &metrics.path, &profile.selector),
         job(collector_job(profile), pipeline::PROMETHEUS_EXPORTER, COLLECTOR_PATH, &collector),
+        own,
     ]
 }
 
-/// What makes one target of a pod. `job` is the configuration's name.
+fn collector_job_label(profile: &ValidatedProfile) -> Relabeling {
+    Relabeling {
+        target_label: Some("job"),
+        replacement: Some(collector_job(profile)),
+        action: "replace",
+        ..Relabeling::default()
+    }
+}
+
+/// What makes one target of a pod. Where no step sets it, `job` is the configuration's name.
 fn relabelings(port: u16) -> Vec<Relabeling> {
     let ended = Relabeling {
         source_labels: Some(["__meta_kubernetes_pod_phase"]),

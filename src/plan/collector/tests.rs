@@ -67,13 +67,18 @@ fn without_signals_there_is_no_collector() {
 
 #[test]
 fn the_service_the_pod_and_the_policy_name_the_same_ports() {
-    let all: &[(&str, u16)] =
-        &[("otlp-grpc", 4317), ("otlp-http", 4318), ("jaeger-thrift", 14268), ("metrics", 8889)];
+    let all: &[(&str, u16)] = &[
+        ("otlp-grpc", 4317),
+        ("otlp-http", 4318),
+        ("jaeger-thrift", 14268),
+        ("metrics", 8889),
+        ("own-metrics", 8888),
+    ];
     for (spec, expected) in [
         ("traces: {protocols: [OTLP, JaegerThriftHTTP]}", all),
-        ("", &[all[0], all[1], all[3]]),
+        ("", &[all[0], all[1], all[3], all[4]]),
         ("traces: {protocols: [JaegerThriftHTTP]}\nmetrics: {enabled: false}", &all[2..3]),
-        ("traces: {enabled: false}", &[all[0], all[1], all[3]]),
+        ("traces: {enabled: false}", &[all[0], all[1], all[3], all[4]]),
         ("metrics: {enabled: false}", &all[..2]),
     ] {
         let children = planned(spec);
@@ -189,7 +194,7 @@ fn the_policy_allows_the_arrows_of_the_picture() {
         managed["ingress"],
         json!([
             {"from": [application], "ports": [tcp(4317), tcp(4318)]},
-            {"from": [{"podSelector": labels("prometheus", "prometheus")}], "ports": [tcp(8889)]},
+            {"from": [{"podSelector": labels("prometheus", "prometheus")}], "ports": [tcp(8889), tcp(8888)]},
         ])
     );
     assert_eq!(
@@ -204,7 +209,7 @@ fn the_policy_allows_the_arrows_of_the_picture() {
         "namespaceSelector": {},
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
     }]);
-    assert_eq!(own["ingress"][1], json!({"from": foreign, "ports": [tcp(8889)]}));
+    assert_eq!(own["ingress"][1], json!({"from": foreign, "ports": [tcp(8889), tcp(8888)]}));
     assert_eq!(own["egress"], json!([{"ports": [tcp(4317)]}, {"ports": [tcp(80)]}, dns]));
 
     let sends_nothing = policy("traces: {enabled: false}");

@@ -99,6 +99,7 @@ pub(super) enum Processor {
     MemoryLimiter { check_interval: &'static str, limit_mib: u64, spike_limit_mib: u64 },
     Resource { attributes: Vec<ResourceAction> },
     ProbabilisticSampler { mode: &'static str, sampling_percentage: f64 },
+    Transform { error_mode: &'static str, trace_statements: [String; 1] },
     Batch { timeout: &'static str, send_batch_size: u32, send_batch_max_size: u32 },
 }
 
@@ -209,7 +210,11 @@ pub(super) struct Pipeline {
 /// The collector's own telemetry.
 #[derive(Debug, Serialize)]
 pub(super) struct Telemetry {
-    pub logs: OwnLogs,
+    /// Who it is of; `None` takes away what the collector says of itself.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource: BTreeMap<&'static str, Option<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<OwnLogs>,
     pub metrics: OwnMetrics,
 }
 
@@ -221,4 +226,51 @@ pub(super) struct OwnLogs {
 #[derive(Debug, Serialize)]
 pub(super) struct OwnMetrics {
     pub level: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
+}
+
+impl OwnMetrics {
+    /// None at all.
+    pub const NONE: Self = Self { level: "none", readers: Vec::new() };
+
+    /// What was received, refused, sent, lost and queued, and the process: about half of the series of the next level.
+    pub fn basic(reader: Reader) -> Self {
+        Self { level: "basic", readers: vec![reader] }
+    }
+}
+
+/// How the collector's own metrics leave it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Reader {
+    Pull { exporter: PullExporter },
+    Periodic { interval: u32, timeout: u32, exporter: PushExporter },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PullExporter {
+    pub prometheus: OwnPrometheus,
+}
+
+/// The names are those that the Prometheus exporter gives, with unit and `_total`: a sidecar's metrics come through that one.
+#[derive(Debug, Serialize)]
+pub(super) struct OwnPrometheus {
+    pub host: &'static str,
+    pub port: u16,
+    pub without_scope_info: bool,
+    pub without_type_suffix: bool,
+    pub without_units: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PushExporter {
+    pub otlp: PushOtlp,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PushOtlp {
+    pub protocol: &'static str,
+    pub endpoint: Literal,
+    pub insecure: bool,
 }

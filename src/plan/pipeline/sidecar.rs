@@ -1,6 +1,8 @@
 //! The configuration of the sidecar in parts, which the collector merges: maps key by key. In: the collector's address, a
 //! memory limit. Out: typed parts. No cluster.
 //!
+//! Its own metrics go where the application's go, to the collector: a port for them would be one in the application's pod.
+//!
 //! No batch processor: SDKs send batches already, and what waits in one would be outside the queue's bound.
 
 use std::collections::BTreeMap;
@@ -67,8 +69,9 @@ impl Parts {
             service: PartOfService {
                 extensions: vec!["health_check"],
                 telemetry: Some(Telemetry {
-                    logs: OwnLogs { encoding: "json" },
-                    metrics: OwnMetrics { level: "none" },
+                    resource: BTreeMap::new(),
+                    logs: Some(OwnLogs { encoding: "json" }),
+                    metrics: OwnMetrics::NONE,
                 }),
                 ..PartOfService::default()
             },
@@ -83,7 +86,7 @@ impl Parts {
                 "jaeger",
                 Receiver::Jaeger { protocols: JaegerProtocols { thrift_http } },
             ),
-            metrics: signal("metrics", "otlp", otlp_receiver()),
+            metrics: with_own_metrics(signal("metrics", "otlp", otlp_receiver()), collector),
             logs: signal("logs", "otlp", otlp_receiver()),
         }
     }
@@ -110,6 +113,21 @@ fn signal(pipeline: Id, name: Id, receiver: Receiver) -> Part {
         service: PartOfService { pipelines: BTreeMap::from([(pipeline, path)]), ..PartOfService::default() },
         ..Part::default()
     }
+}
+
+/// The sidecar's own metrics, with the pod's name as their instance. Where the collector takes none, this part is not read.
+fn with_own_metrics(mut part: Part, collector: &str) -> Part {
+    let otlp =
+        PushOtlp { protocol: "grpc", endpoint: Literal::new(&format!("http://{collector}")), insecure: true };
+    let exporter = PushExporter { otlp };
+    part.service.telemetry = Some(Telemetry {
+        // The container runtime sets the variable, to the node's name for a pod in the node's network.
+        resource: BTreeMap::from([("service.instance.id", Some("${env:HOSTNAME:-}"))]),
+        logs: None,
+        // The last push must not keep a pod from ending while the collector is away.
+        metrics: OwnMetrics::basic(Reader::Periodic { interval: 30_000, timeout: 2_000, exporter }),
+    });
+    part
 }
 
 fn otlp_receiver() -> Receiver {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::config::{Exemplars, ExplicitBuckets, Histogram, SpanMetrics};
-use super::{SPAN_METRICS_DURATION, SPAN_METRICS_NAMESPACE};
+use super::{SPAN_METRICS_DURATION, SPAN_METRICS_NAMESPACE, has_exemplars};
 use crate::quantity;
 use crate::validate::{Indicator, Slo, ValidatedProfile};
 
@@ -15,8 +15,6 @@ const BOUNDS: [i128; 14] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_0
 
 /// Settings of the span metrics connector.
 pub(super) fn settings(profile: &ValidatedProfile) -> SpanMetrics {
-    let sampled =
-        profile.traces.as_ref().is_some_and(|traces| traces.collector_sampling_percentage.is_some());
     SpanMetrics {
         namespace: SPAN_METRICS_NAMESPACE,
         histogram: Histogram { unit: "s", explicit: ExplicitBuckets { buckets: buckets(&profile.slos) } },
@@ -32,8 +30,7 @@ pub(super) fn settings(profile: &ValidatedProfile) -> SpanMetrics {
         // Longer than a week: counters of a weekly job go on where they stood, and rates over its runs stay right.
         series_expiration: "192h",
         metrics_flush_interval: "15s",
-        // An exemplar leads to a trace. Where the collector samples afterwards, most would lead to one that was dropped.
-        exemplars: Exemplars { enabled: !sampled },
+        exemplars: Exemplars { enabled: has_exemplars(profile) },
     }
 }
 

@@ -63,7 +63,7 @@ fn span_metrics_are_made_before_sampling_and_batching_is_last() {
     );
     assert_eq!(
         pipeline(&configuration, "traces/out"),
-        [vec!["forward"], vec!["probabilistic_sampler", "batch"], vec!["otlp_grpc"]]
+        [vec!["forward"], vec!["probabilistic_sampler", "transform", "batch"], vec!["otlp_grpc"]]
     );
     assert_eq!(
         pipeline(&configuration, "metrics/spans"),

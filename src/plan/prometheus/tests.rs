@@ -63,7 +63,7 @@ fn the_configuration_names_a_rule_file_only_when_there_is_one() {
         assert_eq!(config.get("rule_files"), (files.len() == 2).then(|| json!(["rules.yaml"])).as_ref());
         let jobs: Vec<_> =
             config["scrape_configs"].as_array().unwrap().iter().map(|job| &job["job_name"]).collect();
-        assert_eq!(jobs, ["media/trakt-metrics", "media/trakt-collector"]);
+        assert_eq!(jobs, ["media/trakt-metrics", "media/trakt-collector", "media/trakt-collector-own"]);
         for job in config["scrape_configs"].as_array().unwrap() {
             assert_eq!(job["always_scrape_classic_histograms"], true, "native histograms stand beside them");
         }
@@ -115,7 +115,7 @@ fn the_pod() {
         pod["containers"][0]["args"],
         json!([
             "--config.file=/etc/prometheus/prometheus.yml",
-            "--enable-feature=auto-reload-config,native-histograms",
+            "--enable-feature=auto-reload-config,exemplar-storage,native-histograms",
             "--storage.tsdb.path=/prometheus",
             "--storage.tsdb.retention.time=91d",
             "--storage.tsdb.retention.size=2GB",
@@ -155,7 +155,7 @@ fn only_the_arrows_of_the_picture() {
         json!(egress),
         json!([
             [{"matchLabels": {"app": "trakt"}, "matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "NotIn", "values": ["telemetry-operator"]}]}, [9102]],
-            [component(Component::Collector), [8889]],
+            [component(Component::Collector), [8889, 8888]],
             [null, [443, 6443]],
             [null, [53, 53, 5353, 5353]],
         ])

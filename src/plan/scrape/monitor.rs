@@ -4,14 +4,14 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Serialize;
 
-use super::{COLLECTOR_PATH, Relabeling, addresses, collector_job};
+use super::{COLLECTOR_PATH, Relabeling, addresses, collector_job_label};
 use crate::kinds::ChildKind;
 use crate::plan::meta::{self, Component};
 use crate::plan::{Child, PlanError};
 use crate::validate::{Metrics, ValidatedProfile};
 
-/// Name of the port of the collector's Service behind which the metrics are.
-const COLLECTOR_PORT_NAME: &str = "metrics";
+/// Names of the ports of the collector's Service behind which metrics are: those of the application, and its own.
+const COLLECTOR_PORTS: [&str; 2] = ["metrics", "own-metrics"];
 
 #[derive(Debug, Serialize)]
 struct Monitor<S> {
@@ -91,23 +91,19 @@ fn application(profile: &ValidatedProfile, metrics: &Metrics) -> Monitor<PodMoni
 }
 
 fn collector(profile: &ValidatedProfile, metrics: &Metrics) -> Monitor<ServiceMonitorSpec> {
-    let job = Relabeling {
-        target_label: Some("job"),
-        replacement: Some(collector_job(profile)),
-        action: "replace",
-        ..Relabeling::default()
+    let endpoint = |port| Endpoint {
+        port: Some(port),
+        path: COLLECTOR_PATH.to_owned(),
+        interval: metrics.interval.clone(),
+        relabelings: [collector_job_label(profile), drop_labels("container|endpoint|service")]
+            .map(Into::into)
+            .into(),
     };
-    let relabelings = [job, drop_labels("container|endpoint|service")];
     Monitor {
         metadata: meta::monitor_meta(profile, Component::Collector),
         spec: ServiceMonitorSpec {
             selector: meta::pod_selector(profile, Component::Collector),
-            endpoints: vec![Endpoint {
-                port: Some(COLLECTOR_PORT_NAME),
-                path: COLLECTOR_PATH.to_owned(),
-                interval: metrics.interval.clone(),
-                relabelings: relabelings.map(Into::into).into(),
-            }],
+            endpoints: COLLECTOR_PORTS.map(endpoint).into(),
         },
     }
 }

@@ -84,6 +84,13 @@ fn the_config_map_holds_one_scrape_file() {
     );
     assert_eq!(collector["metrics_path"], "/metrics");
     assert_eq!(collector["relabel_configs"][1]["replacement"], "${1}:8889");
+    // What it says of itself is another target of the same job.
+    let own = &parsed["scrape_configs"][2];
+    assert_eq!(own["job_name"], "media/trakt-collector-own");
+    assert_eq!(own["kubernetes_sd_configs"], collector["kubernetes_sd_configs"]);
+    assert_eq!(own["relabel_configs"][1]["replacement"], "${1}:8888");
+    let job = json!({"target_label": "job", "replacement": "media/trakt-collector", "action": "replace"});
+    assert_eq!(own["relabel_configs"][5], job);
 }
 
 #[test]
@@ -133,19 +140,22 @@ fn monitors_when_their_kinds_are_served() {
             }],
         })
     );
+    let endpoints = ["metrics", "own-metrics"].map(|port| {
+        json!({
+            "port": port,
+            "path": "/metrics",
+            "interval": "15s",
+            "relabelings": [
+                {"targetLabel": "job", "replacement": "media/trakt-collector", "action": "replace"},
+                {"regex": "container|endpoint|service", "action": "labeldrop"},
+            ],
+        })
+    });
     assert_eq!(
         by_kind(&children, ChildKind::ServiceMonitor)["spec"],
         json!({
             "selector": {"matchLabels": meta::pod_labels(&profile, Component::Collector)},
-            "endpoints": [{
-                "port": "metrics",
-                "path": "/metrics",
-                "interval": "15s",
-                "relabelings": [
-                    {"targetLabel": "job", "replacement": "media/trakt-collector", "action": "replace"},
-                    {"regex": "container|endpoint|service", "action": "labeldrop"},
-                ],
-            }],
+            "endpoints": endpoints,
         })
     );
 }
