@@ -1,10 +1,17 @@
 //! What the operator counts of itself. In: what reconciles come to. Out: series in a Prometheus registry. No cluster.
 //!
-//! Labels are bounded: results, reasons, kinds, conditions; never a name. docs/operator-telemetry.md lists the series.
+//! Labels are bounded: results, reasons, kinds, conditions, and for what each profile says its name: there are as many as profiles.
+//! docs/operator-telemetry.md lists the series.
+
+mod requests;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use requests::{CountLayer, Counted};
 
 use crate::apply::{Applied, Verb};
 use crate::rollout::Tried;
@@ -22,12 +29,16 @@ pub struct Metrics {
     prometheus_queries: IntCounterVec,
     restarts: IntCounterVec,
     profiles: IntGaugeVec,
+    profile_conditions: IntGaugeVec,
+    api_requests: IntCounterVec,
+    api_duration: HistogramVec,
     sidecar_pods: IntGaugeVec,
     profiles_served: IntGauge,
     webhook_requests: IntCounterVec,
     webhook_duration: Histogram,
     certificate_expiry: IntGauge,
     leader: IntGauge,
+    rendering: Arc<Mutex<()>>,
 }
 
 /// Results of a reconcile, as the label of `telemetry_operator_reconciles_total`.
@@ -52,6 +63,21 @@ impl ReconcileResult {
             Self::Error => "error",
         }
     }
+}
+
+/// The value of one condition of a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileCondition {
+    /// The profile's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub profile: String,
+    /// The condition's type.
+    pub condition: String,
+    /// `true`, `false` or `unknown`.
+    pub status: &'static str,
+    /// One of a fixed list.
+    pub reason: String,
 }
 
 impl Metrics {
@@ -96,6 +122,15 @@ impl Metrics {
             "When the certificate that the webhook shows ends, in Unix seconds; 0 without one.",
         )?;
         registry.register(Box::new(certificate_expiry.clone()))?;
+        let api_duration = HistogramVec::new(
+            HistogramOpts::new(
+                "telemetry_operator_api_request_duration_seconds",
+                "Time until the API server answered a request in seconds; a watch answers when it begins.",
+            )
+            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            &["method"],
+        )?;
+        registry.register(Box::new(api_duration.clone()))?;
         let leader = IntGauge::new(
             "telemetry_operator_leader",
             "1 while this process reconciles, 0 while it stands by.",
@@ -103,6 +138,18 @@ impl Metrics {
         registry.register(Box::new(leader.clone()))?;
         Ok(Self {
             leader,
+            rendering: Arc::default(),
+            api_duration,
+            api_requests: counter(
+                "telemetry_operator_api_requests_total",
+                "Requests to the API server by HTTP method and status code.",
+                &["method", "code"],
+            )?,
+            profile_conditions: gauge(
+                "telemetry_operator_profile_condition",
+                "1 for the present status and reason of each condition of each profile.",
+                &["profile_namespace", "profile", "condition", "status", "reason"],
+            )?,
             registry: registry.clone(),
             reconciles: counter("telemetry_operator_reconciles_total", "Reconciles by result.", &["result"])?,
             duration,
@@ -186,6 +233,12 @@ impl Metrics {
         self.watch_errors.with_label_values(&[kind]).inc();
     }
 
+    /// The API server answered with this code, or none came (`error`).
+    pub fn asked_api(&self, method: &str, code: &str, seconds: f64) {
+        self.api_requests.with_label_values(&[method, code]).inc();
+        self.api_duration.with_label_values(&[method]).observe(seconds);
+    }
+
     /// A Prometheus was asked.
     pub fn asked_prometheus(&self, answered: bool) {
         self.prometheus_queries.with_label_values(&[if answered { "ok" } else { "failed" }]).inc();
@@ -221,23 +274,63 @@ impl Metrics {
         self.profiles_served.set(i64::from(served));
     }
 
-    /// Every series as text, with the profiles counted by the conditions given, (condition, status) for each profile, and the
-    /// pods by the numbers given, (state, number).
+    /// Every series as text, with the profiles' conditions as given, and the pods by the numbers given, (state, number). Only the
+    /// leader tells of each profile: two pods that did would make every profile two.
     ///
     /// # Errors
     /// When a series cannot be written, which a test rules out.
     pub fn render(
         &self,
-        conditions: &[(String, &'static str)],
+        conditions: &[ProfileCondition],
         pods: &[(&'static str, i64)],
     ) -> Result<String, prometheus::Error> {
+        // Two Prometheuses may scrape at the same time, and one must not see what the other has just emptied.
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.profiles.reset();
-        for (condition, status) in conditions {
+        self.profile_conditions.reset();
+        let leads = self.leader.get() == 1;
+        for ProfileCondition { namespace, profile, condition, status, reason } in conditions {
             self.profiles.with_label_values(&[condition.as_str(), status]).inc();
+            if leads {
+                let labels = [namespace.as_str(), profile, condition, status, reason];
+                self.profile_conditions.with_label_values(&labels).set(1);
+            }
         }
         for (state, number) in pods {
             self.sidecar_pods.with_label_values(&[state]).set(*number);
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two replicas that told of each profile would make every profile two.
+    #[test]
+    fn only_the_leader_tells_of_each_profile_and_forgets_what_is_gone() {
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let ready = ProfileCondition {
+            namespace: "media".to_owned(),
+            profile: "trakt".to_owned(),
+            condition: "Ready".to_owned(),
+            status: "true",
+            reason: "AllReady".to_owned(),
+        };
+        let tells = |conditions: &[ProfileCondition]| {
+            let text = metrics.render(conditions, &[]).unwrap();
+            assert_eq!(text.contains("telemetry_operator_profiles{"), !conditions.is_empty());
+            text.matches("telemetry_operator_profile_condition{").count()
+        };
+        let ready = [ready];
+        assert_eq!(tells(&ready), 0);
+        metrics.set_leader(true);
+        assert_eq!(tells(&ready), 1);
+        let other = ProfileCondition { status: "false", reason: "Conflict".to_owned(), ..ready[0].clone() };
+        assert_eq!(tells(&[other]), 1, "the value before is gone");
+        assert_eq!(tells(&[]), 0);
+        metrics.set_leader(false);
+        assert_eq!(tells(&ready), 0);
     }
 }

@@ -147,7 +147,7 @@ async fn operate(args: RunArgs, telemetry: &TelemetryManager) -> Result<(), RunE
     // The API server's audit log tells replicas apart by it.
     config.headers.push((USER_AGENT, user_agent(&identity)));
     let fence = if args.leader_election { Fence::closed() } else { Fence::open() };
-    let client = leader::client(&config, &fence, lease(&args))?;
+    let client = leader::client(&config, &fence, lease(&args), &metrics)?;
     let (role, roles) = watch::channel(if args.leader_election { Role::Unknown } else { Role::Leads });
     metrics.set_leader(!args.leader_election);
     let (capabilities, discovery) = Capabilities::start(client.clone(), args.settings.clone()).await;

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 
 use super::StoredProfile;
+use crate::metrics::ProfileCondition;
 use crate::observe::Capabilities;
 use crate::observed::{Way, WebhookState};
-use crate::profile::{ConditionStatus, GROUP, PLURAL, SidecarStatus, TelemetryProfileStatus};
+use crate::profile::{ConditionStatus, GROUP, PLURAL, SidecarStatus, TelemetryProfile};
 use crate::status;
 
 /// What the HTTP server may see of the controller.
@@ -60,26 +62,33 @@ impl View {
         (stores.len() >= self.scopes).then(|| stores.iter().flat_map(Store::state).collect())
     }
 
-    /// (condition, status) of every profile.
+    /// Every condition of every profile.
     #[must_use]
-    pub fn conditions(&self) -> Vec<(String, &'static str)> {
-        let conditions = self.statuses().into_iter().flat_map(|status| status.conditions);
-        conditions
-            .map(|condition| {
-                let value = match condition.status {
+    pub fn conditions(&self) -> Vec<ProfileCondition> {
+        let mut all = Vec::new();
+        for profile in self.decoded() {
+            let namespace = profile.metadata.namespace.clone().unwrap_or_default();
+            let name = profile.name_any();
+            all.extend(status::present(&profile).conditions.into_iter().map(|condition| ProfileCondition {
+                namespace: namespace.clone(),
+                profile: name.clone(),
+                condition: condition.kind,
+                status: match condition.status {
                     ConditionStatus::True => "true",
                     ConditionStatus::False => "false",
                     ConditionStatus::Unknown => "unknown",
-                };
-                (condition.kind, value)
-            })
-            .collect()
+                },
+                reason: condition.reason,
+            }));
+        }
+        all
     }
 
     /// (state, number) of the pods of all profiles together.
     #[must_use]
     pub fn pods(&self) -> [(&'static str, i64); 4] {
-        let counts: Vec<_> = self.statuses().into_iter().filter_map(|status| status.sidecar).collect();
+        let statuses = self.decoded().into_iter().map(|profile| status::present(&profile));
+        let counts: Vec<_> = statuses.filter_map(|status| status.sidecar).collect();
         let sum = |of: fn(&SidecarStatus) -> i32| counts.iter().map(|counts| i64::from(of(counts))).sum();
         [
             ("injected", sum(|counts| counts.injected)),
@@ -89,9 +98,9 @@ impl View {
         ]
     }
 
-    fn statuses(&self) -> Vec<TelemetryProfileStatus> {
+    fn decoded(&self) -> Vec<TelemetryProfile> {
         let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
-        profiles.iter().filter_map(|stored| stored.0.as_ref().ok()).map(status::present).collect()
+        profiles.iter().filter_map(|stored| stored.0.as_ref().ok().cloned()).collect()
     }
 
     fn stores(&self) -> Vec<Store<StoredProfile>> {

@@ -19,6 +19,7 @@ use tower::retry::RetryLayer;
 use tower::{BoxError, Layer, Service, ServiceBuilder};
 
 use super::Timing;
+use crate::metrics::{CountLayer, Metrics};
 
 /// Until when may be written.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +35,20 @@ enum Until {
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<RwLock<Until>>);
 
-/// A client that writes only while the fence is open. What is tried again comes to the fence again, too.
+/// A client that writes only while the fence is open, and whose requests are counted. What is tried again comes to the fence again,
+/// too.
 ///
 /// The kernel goes on sending what a process has written before it ended: after a partition such a write would reach the API server
 /// when another replica leads. So it is given up after `Timing::unsent`. The rest is as in the library's own client.
 ///
 /// # Errors
 /// When the cluster's address or credentials cannot be used.
-pub fn client(config: &Config, fence: &Fence, timing: Timing) -> Result<Client, kube::Error> {
+pub fn client(
+    config: &Config,
+    fence: &Fence,
+    timing: Timing,
+    metrics: &Metrics,
+) -> Result<Client, kube::Error> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_connect_timeout(config.connect_timeout);
@@ -53,6 +60,7 @@ pub fn client(config: &Config, fence: &Fence, timing: Timing) -> Result<Client, 
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .layer(FenceLayer(fence.clone()))
+        .layer(CountLayer(metrics.clone()))
         .map_err(BoxError::from)
         .service(legacy::Client::builder(TokioExecutor::new()).build(connector));
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())

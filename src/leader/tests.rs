@@ -141,7 +141,8 @@ async fn what_the_other_side_does_not_receive_is_given_up_at_the_end_of_the_leas
         }
     });
     let timing = Timing { lease: Duration::from_secs(6) };
-    let client = client(&Config::new(url.parse().unwrap()), &Fence::open(), timing).unwrap();
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let client = client(&Config::new(url.parse().unwrap()), &Fence::open(), timing, &metrics).unwrap();
     let request = Request::post("/api").body(vec![b' '; 32 << 20]).unwrap();
     let sent = timeout(Duration::from_secs(30), client.request_text(request)).await.expect("it is given up");
     assert!(sent.is_err());
