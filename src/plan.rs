@@ -5,6 +5,7 @@
 pub mod collector;
 pub mod components;
 pub mod dashboard;
+pub mod datasource;
 pub mod jaeger;
 pub mod meta;
 pub mod network;
@@ -131,6 +132,7 @@ pub fn plan(profile: &ValidatedProfile) -> Result<Plan, PlanError> {
     children.extend(slo::plan(profile)?);
     children.extend(prometheus::plan(profile)?);
     children.extend(dashboard::plan(profile)?);
+    children.extend(datasource::plan(profile)?);
     children.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     children.iter_mut().for_each(stamp);
     Ok(Plan { children })

@@ -285,15 +285,15 @@ fn dashboards(profile: &ValidatedProfile, plan: &Plan, applied: &Applied) -> Fin
     if profile.dashboards.is_none() {
         return Finding::unknown(kind, Reason::NotRequested, "spec.dashboards.enabled is false");
     }
-    if let Some(missing) = missing(plan, applied, kind, &[ChildKind::GrafanaDashboard], Component::Dashboard)
-    {
+    let optional = [ChildKind::GrafanaDashboard, ChildKind::GrafanaDatasource];
+    if let Some(missing) = missing(plan, applied, kind, &optional, Component::Dashboard) {
         return missing;
     }
     let list: Vec<_> = of_component(plan, Component::Dashboard).collect();
-    let logs = if profile.logs.is_none() {
-        "; there is no Logs dashboard, because spec.logs names no store (logs.endpoint) or is off"
-    } else {
-        ""
+    let logs = match (&profile.logs, profile.logs_wanted) {
+        (Some(_), _) => "",
+        (None, true) => "; there is no Logs dashboard, because spec.logs.endpoint names no log store",
+        (None, false) => "; there is no Logs dashboard, because spec.logs.enabled is false",
     };
     Finding::yes(kind, Reason::Provisioned, format!("{} written{logs}", list.join(", ")))
 }
@@ -335,3 +335,6 @@ fn of_component(plan: &Plan, component: Component) -> impl Iterator<Item = Strin
         })
         .map(crate::plan::Child::reference)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! dashboards from files altogether. A panel that would be empty for this profile whatever happens is left out.
 
 mod escape;
+mod fleet;
 mod layout;
 mod template;
 mod unit;
@@ -18,16 +19,17 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::meta::{self, Component};
-use super::{Child, PlanError, pod, short_hash};
+use super::{Child, PlanError, datasource, pod, short_hash};
 use crate::kinds::ChildKind;
 use crate::validate::{Dashboards, Delivery, ValidatedProfile};
+pub use fleet::of_the_chart;
 use template::{Look, ViewTemplate};
 use values::Values;
 
 /// Annotations that dashboard sidecars take the folder from: the usual one, and the one of older charts.
 const FOLDER_ANNOTATIONS: [&str; 2] = ["k8s-sidecar-target-directory", "grafana_folder"];
 /// How often the Grafana Operator compares Grafana with the object.
-const RESYNC_PERIOD: &str = "10m";
+pub(super) const RESYNC_PERIOD: &str = "10m";
 
 /// One of the dashboards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,16 +145,22 @@ struct GrafanaDashboardSpec<'a> {
 fn dashboard(profile: &ValidatedProfile, view: View) -> Result<Value, PlanError> {
     let look = Look::load()?;
     let template = ViewTemplate::load(view)?;
-    let common = Values::of_profile(profile);
-    let panels = layout::place(values::rows(profile, &template, &common)?, &look.panels)?;
+    let common = Values::of_profile(profile)?;
+    let panels = layout::place(values::rows(profile, view, &template, &common)?, &look.panels)?;
     let variables = look.variables.iter().map(|variable| common.fill(variable)).collect::<Result<_, _>>()?;
-    let variables = layout::used_variables(variables, &panels);
+    let mut variables = layout::used_variables(variables, &panels);
+    for variable in variables.iter_mut().filter(|variable| variable["type"] == "datasource") {
+        let own = variable["query"].as_str().and_then(|plugin| datasource::current(profile, plugin));
+        if let Some(own) = own {
+            variable["current"] = own;
+        }
+    }
 
     let mut dashboard: Map<String, Value> = look.dashboard;
     dashboard.extend([
         ("uid".to_owned(), uid(profile, view).into()),
         ("title".to_owned(), title(profile, view).into()),
-        ("description".to_owned(), template.description.into()),
+        ("description".to_owned(), common.fill(&template.description.into())?),
         ("tags".to_owned(), json!(["telemetry-operator", view.as_str(), profile.namespace])),
         ("time".to_owned(), json!({ "from": time_from(profile, view), "to": "now" })),
         ("refresh".to_owned(), template.refresh.into()),

@@ -69,6 +69,12 @@ pub fn child_name(profile: &ValidatedProfile, component: Component) -> String {
     format!("{}-{}", profile.name, component.as_str())
 }
 
+/// The address of a component's Service, from whatever namespace.
+#[must_use]
+pub fn service_url(profile: &ValidatedProfile, component: Component, port: u16) -> String {
+    format!("http://{}.{}:{port}", child_name(profile, component), profile.namespace)
+}
+
 /// The labels of every child of this component.
 #[must_use]
 pub fn labels(profile: &ValidatedProfile, component: Component) -> BTreeMap<String, String> {

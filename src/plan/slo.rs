@@ -33,6 +33,7 @@ use crate::promql::Selector;
 use crate::validate::{Delivery, Slo, ValidatedProfile, seconds};
 use crate::yaml;
 
+pub(super) use alert::{ABSENT_RUNBOOK, BURN_RUNBOOK, runbook_url};
 pub use counter::LATENESS;
 pub use query::Measure;
 use query::Queries;

@@ -1,14 +1,13 @@
 //! The validated profile → the addresses and the effective settings that status shows. Pure.
 
-use crate::plan::meta::{Component, child_name};
+use crate::plan::meta::{Component, service_url};
 use crate::plan::{jaeger, pipeline, prometheus};
 use crate::profile::{Effective, Endpoints};
 use crate::validate::{Delivery, JaegerStorage, TraceBackEnd, ValidatedProfile};
 
 /// Where to send, and where to look.
 pub(super) fn endpoints(profile: &ValidatedProfile) -> Endpoints {
-    let url =
-        |component, port| format!("http://{}.{}:{port}", child_name(profile, component), profile.namespace);
+    let url = |component, port| service_url(profile, component, port);
     let collector = profile.has_collector();
     let thrift = profile.traces.as_ref().is_some_and(|traces| traces.jaeger_thrift_http);
     Endpoints {

@@ -2,7 +2,8 @@
 //!
 //! `look.json` has what all dashboards share: the frame, each panel type's defaults, every variable. A view's file has
 //! rows of panels in Grafana's own form, without what follows from their place (`id`, `x` and `y`, `refId`, the data
-//! source of targets). `instruments.json` has the panels for each type of instrument. Texts may name values as
+//! source of targets). `instruments.json` has the panels for each type of instrument, `log-stores.json` how
+//! the Logs dashboard asks each log store. Texts may name values as
 //! `<<name>>`; a text that is nothing but such a name becomes the value, whatever its type.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::View;
 use crate::plan::PlanError;
-use crate::profile::InstrumentType;
+use crate::profile::{InstrumentType, LogStore};
 
 /// What all dashboards share.
 #[derive(Debug, Deserialize)]
@@ -63,6 +64,8 @@ pub(super) enum When {
     Always,
     /// When Prometheus has the collector's span metrics.
     SpanMetrics,
+    /// When traces go to a back end that others send to, too.
+    SharedTraces,
     /// When an SLO has alerts.
     Alerts,
 }
@@ -87,6 +90,13 @@ impl Look {
     }
 }
 
+impl RowTemplate {
+    /// Parses `health.json`: how a signal fares in the collector.
+    pub fn of_health() -> Result<Self, PlanError> {
+        Ok(serde_json::from_str(include_str!("../../../dashboards/health.json"))?)
+    }
+}
+
 impl ViewTemplate {
     /// Parses the view's file.
     pub fn load(view: View) -> Result<Self, PlanError> {
@@ -97,6 +107,22 @@ impl ViewTemplate {
             View::Slos => include_str!("../../../dashboards/slos.json"),
         })?)
     }
+}
+
+/// What `log-stores.json` says of a log store: values that the Logs dashboard names, queries among them, in which texts may name
+/// values in turn.
+pub(super) fn log_store(store: LogStore) -> Result<Map<String, Value>, PlanError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "PascalCase")]
+    struct LogStores {
+        loki: Map<String, Value>,
+        victoria_logs: Map<String, Value>,
+    }
+    let stores: LogStores = serde_json::from_str(include_str!("../../../dashboards/log-stores.json"))?;
+    Ok(match store {
+        LogStore::Loki => stores.loki,
+        LogStore::VictoriaLogs => stores.victoria_logs,
+    })
 }
 
 /// The panels of one instrument by its type.

@@ -43,6 +43,7 @@ pub(super) fn table() -> Vec<(&'static str, ValidatedProfile)> {
         ("no metrics", format!("metrics: {{enabled: false}}\n{LOGS}")),
         ("only logs", format!("traces: {{enabled: false}}\nmetrics: {{enabled: false}}\n{LOGS}")),
         ("text logs", format!("logs: {{format: Text, endpoint: 'https://logs.example.com/otlp'}}\n{SLOS}")),
+        ("VictoriaLogs", LOGS.replace("3100/otlp'", "9428/insert/opentelemetry', store: VictoriaLogs")),
         ("sampled", "traces: {sampling: {ratio: '0.25'}}\n".to_owned()),
         ("sampled by the SDK", "traces: {sampling: {ratio: '0.25', at: Application}}\n".to_owned()),
         ("back end", "traces: {endpoint: 'http://tempo:4317'}\n".to_owned()),

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use serde_json::{Number, Value, json};
 
 use super::layout::Row;
-use super::template::{Each, InstrumentTemplates, RowTemplate, ViewTemplate, When, defect};
-use super::{escape, unit};
+use super::template::{Each, InstrumentTemplates, RowTemplate, ViewTemplate, When, defect, log_store};
+use super::{View, escape, unit};
 use crate::burn_rate::{Severity, Tier, days};
 use crate::plan::slo::{self, wanted_tiers};
 use crate::plan::{PlanError, pipeline, scrape};
-use crate::profile::{Instrument, LogFormat};
-use crate::validate::{Slo, Traces, ValidatedProfile};
+use crate::profile::{Instrument, LogFormat, LogStore};
+use crate::validate::{Indicator, JaegerStorage, Slo, Traces, ValidatedProfile};
 
 /// Explore with one trace. Grafana puts the data source, the cell's value and the time into it.
 const TRACE_URL: &str = "/explore?schemaVersion=1&panes=%7B%22trace%22%3A%7B\
@@ -29,10 +29,13 @@ pub(super) struct Values(BTreeMap<String, Value>);
 
 impl Values {
     /// What every template may name.
-    pub fn of_profile(profile: &ValidatedProfile) -> Self {
+    pub fn of_profile(profile: &ValidatedProfile) -> Result<Self, PlanError> {
         let scraped = |job: &str| escape::matchers(&[("namespace", &profile.namespace), ("job", job)]);
         let slos = [("namespace", profile.namespace.as_str()), ("telemetry_profile", &profile.name)];
         let (counted, kept) = profile.traces.as_ref().map(sampling).unwrap_or_default();
+        let exemplars = pipeline::has_exemplars(profile);
+        let trace_link = json!({ "title": "Open the trace", "url": TRACE_URL, "targetBlank": false });
+        let trace_links = profile.traces.iter().map(|_| trace_link.clone()).collect::<Value>();
         let mut values = Self::default()
             .with("service", profile.service.name.as_str())
             .with("app", scraped(&scrape::application_job(profile)))
@@ -42,27 +45,42 @@ impl Values {
             .with("counted", counted)
             .with("kept", kept)
             .with("slos", escape::matchers(&slos))
-            .with("alert", slo::ALERT)
+            .with("alerts", format!("{}|{}", slo::ALERT, slo::ABSENT_ALERT))
+            .with("absent_alert", slo::ABSENT_ALERT)
+            .with("burn_runbook", slo::BURN_RUNBOOK)
+            .with("absent_runbook", slo::ABSENT_RUNBOOK)
+            .with("runbook_link", slo::runbook_url(profile, "${__value.raw}"))
+            .with("period_events", slo::PERIOD_EVENTS)
+            .with("period_bad_events", slo::PERIOD_BAD_EVENTS)
             .with("objective", slo::OBJECTIVE)
             .with("error_ratio", slo::ERROR_RATIO)
             .with("budget_remaining", slo::BUDGET_REMAINING)
+            .with("trace_links", trace_links)
+            .with("failed_tag", failed_tag(profile))
+            .with("exemplars", exemplars)
+            .with("exemplar_text", if exemplars { "A dot is one span: it leads to its trace. " } else { "" })
             .with("budget_thresholds", steps(&[("orange", json!(0)), ("green", json!(0.25))], "red"));
         for slo::Window { length, record, .. } in slo::BURN_RATES {
             values = values.with(format!("burn_rate_{length}"), record);
         }
         if let Some(logs) = &profile.logs {
-            let traced = profile.traces.is_some();
-            let link = json!({ "title": "Open the trace", "url": TRACE_URL, "targetBlank": false });
             values = values
-                .with("logs", escape::matchers(&[("service_name", &profile.service.name)]))
-                .with("log_parser", log_parser(logs.format))
+                .with("logs", escape::matchers(&[(service_label(logs.store), &profile.service.name)]))
+                .with("log_parser", log_parser(logs.store, logs.format))
                 .with(
                     "trace_text",
-                    if traced { "Click the trace id to see what it belongs to. " } else { "" },
-                )
-                .with("trace_links", if traced { json!([link]) } else { json!([]) });
+                    if profile.traces.is_some() {
+                        "Click the trace id to see what it belongs to. "
+                    } else {
+                        ""
+                    },
+                );
+            for (name, template) in log_store(logs.store)? {
+                let value = values.fill(&template)?;
+                values = values.with(name, value);
+            }
         }
-        values
+        Ok(values)
     }
 
     /// What the panels of an instrument may name besides.
@@ -85,14 +103,31 @@ impl Values {
             ("slo", &slo.name),
         ]);
         let target = |slo::Window { length, record, .. }: &slo::Window| json!({ "expr": format!("max({record}{{{matchers}}})"), "legendFormat": length });
+        let left = Left::of(profile, slo);
         self.clone()
             .with("slo", slo.name.as_str())
+            .with("left_title", left.title)
+            .with("left_text", left.text)
+            .with("left_unit", left.unit)
+            .with("seconds_per_event", left.factor.to_string())
+            .with("budget", slo.objective.budget_ratio().to_string())
+            .with("window_seconds", (slo.window_days * 24 * 3600).to_string())
             .with("window", days(slo.window_days))
             .with("objective_share", slo.objective.ratio().to_f64())
             .with("budget_share", slo.objective.budget_ratio().to_f64())
             .with("burn_thresholds", burn_thresholds(slo))
             .with("burn_targets", slo::BURN_RATES.iter().map(target).collect::<Value>())
             .with("this_slo", matchers)
+    }
+
+    /// What the row on the collector's health may name besides.
+    fn of_signal(&self, signal: Signal) -> Self {
+        let values = self
+            .clone()
+            .with("signal", signal.metric)
+            .with("items", signal.items)
+            .with("data_type", signal.data_type);
+        if signal.is_sampled { values } else { values.with("kept", "") }
     }
 
     fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -140,14 +175,75 @@ impl Values {
     }
 }
 
+/// What passes through the collector, as its own metrics call it.
+#[derive(Clone, Copy)]
+struct Signal {
+    /// In the names of its metrics.
+    metric: &'static str,
+    /// In a sentence.
+    items: &'static str,
+    /// As the label of its queues.
+    data_type: &'static str,
+    /// The collector may keep a part of it only.
+    is_sampled: bool,
+}
+
+impl Signal {
+    /// The signal of a dashboard of which everything has come through the collector.
+    fn of(view: View) -> Option<Self> {
+        match view {
+            View::Traces => {
+                Some(Self { metric: "spans", items: "spans", data_type: "traces", is_sampled: true })
+            }
+            View::Logs => Some(Self {
+                metric: "log_records",
+                items: "log records",
+                data_type: "logs",
+                is_sampled: false,
+            }),
+            View::Metrics | View::Slos => None,
+        }
+    }
+}
+
+/// What may still go wrong in an SLO's period: events, or time.
+struct Left {
+    title: &'static str,
+    text: &'static str,
+    unit: &'static str,
+    /// What one of the counted events is worth in `unit`.
+    factor: u32,
+}
+
+impl Left {
+    fn of(profile: &ValidatedProfile, slo: &Slo) -> Self {
+        match slo.indicator {
+            // An evaluation of the rules is an event.
+            Indicator::Freshness { .. } => Self {
+                title: "Time left",
+                text: "How long the last success may still be too old before the error budget is spent.",
+                unit: "s",
+                factor: slo::evaluation_seconds(profile),
+            },
+            _ => Self {
+                title: "Bad events left",
+                text: "How many events may still be bad before the error budget is spent, at the present number of events.",
+                unit: "short",
+                factor: 1,
+            },
+        }
+    }
+}
+
 /// The rows of a view that this profile has something for.
 pub(super) fn rows(
     profile: &ValidatedProfile,
-    view: &ViewTemplate,
+    view: View,
+    template: &ViewTemplate,
     common: &Values,
 ) -> Result<Vec<Row>, PlanError> {
     let mut rows = Vec::new();
-    for template in view.rows.iter().filter(|row| holds(row.when, profile)) {
+    for template in template.rows.iter().filter(|row| holds(row.when, profile)) {
         match template.each {
             Each::Once => rows.push(row(template, common)?),
             Each::Instrument => rows.push(instruments(profile, template, common)?),
@@ -157,6 +253,9 @@ pub(super) fn rows(
                 }
             }
         }
+    }
+    if let Some(signal) = Signal::of(view).filter(|_| profile.metrics.is_some()) {
+        rows.push(row(&RowTemplate::of_health()?, &common.of_signal(signal))?);
     }
     Ok(rows)
 }
@@ -186,6 +285,7 @@ fn holds(when: When, profile: &ValidatedProfile) -> bool {
     match when {
         When::Always => true,
         When::SpanMetrics => pipeline::has_span_metrics(profile),
+        When::SharedTraces => profile.traces.is_some() && profile.jaeger_storage().is_none(),
         When::Alerts => profile.slos.iter().any(|slo| slo.page || slo.ticket),
     }
 }
@@ -206,11 +306,29 @@ fn sampling(traces: &Traces) -> (String, String) {
     }
 }
 
+/// By which tag a search in Jaeger finds traces with a failed span. Jaeger's memory takes its own tag `error` for a boolean, which
+/// no search by text is, and finds nothing; the collector marks the failed spans that it sends there.
+fn failed_tag(profile: &ValidatedProfile) -> String {
+    match profile.jaeger_storage() {
+        Some(JaegerStorage::Memory) => format!("{}=ERROR", pipeline::STATUS_ATTRIBUTE),
+        _ => "error=true".to_owned(),
+    }
+}
+
+/// Under which label a store selects by `service.name`: Loki's have no dots.
+const fn service_label(store: LogStore) -> &'static str {
+    match store {
+        LogStore::Loki => "service_name",
+        LogStore::VictoriaLogs => "service.name",
+    }
+}
+
 /// JSON records become fields; a record that is none stays as it is.
-fn log_parser(format: LogFormat) -> &'static str {
-    match format {
-        LogFormat::Json => " | json | drop __error__, __error_details__",
-        LogFormat::Text => "",
+const fn log_parser(store: LogStore, format: LogFormat) -> &'static str {
+    match (format, store) {
+        (LogFormat::Json, LogStore::Loki) => " | json | drop __error__, __error_details__",
+        (LogFormat::Json, LogStore::VictoriaLogs) => " | unpack_json",
+        (LogFormat::Text, _) => "",
     }
 }
 

@@ -12,8 +12,10 @@ use crate::validate::{Indicator, Slo, ValidatedProfile};
 
 /// Where the operator's own runbooks are: a file for each tier, and [`ABSENT_RUNBOOK`].
 const RUNBOOKS: &str = "https://github.com/telemetry-operator/telemetry-operator/blob/main/docs/runbooks";
+/// Start of the names of the tiers' runbooks.
+pub const BURN_RUNBOOK: &str = "error-budget-burn-";
 /// The runbook of [`ABSENT_ALERT`].
-const ABSENT_RUNBOOK: &str = "slo-metric-absent";
+pub const ABSENT_RUNBOOK: &str = "slo-metric-absent";
 
 /// Both windows of the tier burn too fast; for a ticket, the SLO has also been measured for half of the long window.
 pub(super) fn burns(profile: &ValidatedProfile, slo: &Slo, queries: &Queries, tier: &Tier) -> Rule {
@@ -82,7 +84,15 @@ pub(super) fn absent(profile: &ValidatedProfile, slo: &Slo, queries: &Queries) -
 
 /// File name of a tier's runbook, without its ending.
 fn runbook(tier: &Tier) -> String {
-    format!("error-budget-burn-{}", tier.name)
+    format!("{BURN_RUNBOOK}{}", tier.name)
+}
+
+/// Where a runbook is.
+pub fn runbook_url(profile: &ValidatedProfile, runbook: &str) -> String {
+    match &profile.runbook_base_url {
+        Some(base) => format!("{base}/{runbook}"),
+        None => format!("{RUNBOOKS}/{runbook}.md"),
+    }
 }
 
 /// The user's labels, and over them who and what the alert is about.
@@ -106,10 +116,7 @@ fn annotations(
     (summary, description): (String, String),
     runbook: &str,
 ) -> Labels {
-    let runbook_url = match &profile.runbook_base_url {
-        Some(base) => literal(&format!("{base}/{runbook}")),
-        None => format!("{RUNBOOKS}/{runbook}.md"),
-    };
+    let runbook_url = literal(&runbook_url(profile, runbook));
     let dashboard_url = dashboard::slo_url(profile).map(|url| ("dashboard_url", literal(&url)));
     [("summary", summary), ("description", description), ("runbook_url", runbook_url)]
         .into_iter()

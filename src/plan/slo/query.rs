@@ -5,13 +5,10 @@ use super::counter::{self, Sample};
 use super::{
     BAD_EVENTS, ERROR_RATIO, EVENTS, PERIOD_BAD_EVENTS, PERIOD_EVENTS, Window, bucket, burn_rate_of, spans,
 };
-use crate::plan::pipeline::{SPAN_METRICS_CALLS, SPAN_METRICS_DURATION};
+use crate::plan::pipeline::{SPAN_FAILED, SPAN_METRICS_CALLS, SPAN_METRICS_DURATION};
 use crate::profile::HistogramType;
 use crate::promql::Selector;
 use crate::validate::{Events, Indicator, Slo, Success, ValidatedProfile};
-
-/// Status of a span that failed, as the collector writes it.
-const FAILED: &str = "STATUS_CODE_ERROR";
 
 /// The queries of one SLO.
 pub struct Queries<'a> {
@@ -182,7 +179,7 @@ impl<'a> Queries<'a> {
             }
             Indicator::Operation { name, threshold: None } => {
                 let total = self.spans(SPAN_METRICS_CALLS, name);
-                let bad = total.clone().with_matcher("status_code", "=", FAILED);
+                let bad = total.clone().with_matcher("status_code", "=", SPAN_FAILED);
                 counters(total, bad, false)
             }
             Indicator::Operation { name, threshold: Some(threshold) } => {

@@ -23,6 +23,11 @@ fn every_type_of_instrument_has_its_panels() {
                 .to_vec(),
         ),
         (
+            "export_duration_seconds distribution",
+            "cps",
+            vec![format!("sum by (le) (rate(export_duration_seconds_bucket{{{app}}}[$__rate_interval]))")],
+        ),
+        (
             "export_duration_seconds recorded per second",
             "cps",
             vec![format!("sum(rate(export_duration_seconds_count{{{app}}}[$__rate_interval]))")],
@@ -87,7 +92,8 @@ fn a_hundred_instruments_fit_easily() {
         .collect();
     for child in plan(&profile).expect("a plan") {
         let bytes = text(&child).len();
-        assert!(bytes < 512 * 1024, "{} has {bytes} bytes", child.name);
+        // A ConfigMap holds 1 MiB.
+        assert!(bytes < 1_000_000, "{} has {bytes} bytes", child.name);
     }
 }
 
@@ -196,6 +202,73 @@ fn the_traces_of_the_service_are_searched() {
         assert_eq!(panel["targets"][0]["service"], "export-trakt-4-letterboxd");
         assert_eq!(panel["targets"][0]["queryType"], "search");
         assert_eq!(panel["targets"][0]["datasource"]["uid"], "${jaeger_datasource}");
+    }
+}
+
+/// What a search by tags gives depends on the storage: tests/it/jaeger.rs has the answers of each.
+#[test]
+fn failed_traces_are_searched_as_their_back_end_knows_them() {
+    for (traces, tag) in [
+        ("", "otel.status_code=ERROR"),
+        ("traces: {jaeger: {storage: Badger}}", "error=true"),
+        ("traces: {endpoint: 'http://tempo:4317'}", "error=true"),
+    ] {
+        let board = boards(&fixture(&format!("{BASE}{traces}"))).remove("traces").expect("a dashboard");
+        assert_eq!(panel(&board, "Newest traces with an error")["targets"][0]["tags"], tag, "{traces}");
+        // Of a Jaeger of its own every span is the application's.
+        let map = titles(&board).contains(&"Services and who calls whom");
+        assert_eq!(map, traces.contains("endpoint"), "{traces}");
+    }
+}
+
+#[test]
+fn the_way_of_each_signal_through_the_collector_is_shown() {
+    let boards = boards(&everything());
+    for (view, metric, queue) in [("traces", "spans", "traces"), ("logs", "log_records", "logs")] {
+        let board = &boards[view];
+        let received = expressions(panel(board, "Received and refused"))[0];
+        assert!(
+            received.starts_with(&format!("sum(rate(otelcol_receiver_accepted_{metric}_total{{")),
+            "{received}"
+        );
+        assert!(expressions(panel(board, "Queue"))[0].contains(&format!("data_type=\"{queue}\"")), "{view}");
+    }
+    assert!(!titles(&boards["metrics"]).contains(&"Queue"), "metrics are scraped");
+}
+
+#[test]
+fn an_slo_of_time_has_time_left_and_others_have_events() {
+    let board = boards(&everything()).remove("slos").expect("a dashboard");
+    let unit = |title: &str| panel(&board, title)["fieldConfig"]["defaults"]["unit"].clone();
+    assert_eq!((unit("Bad events left"), unit("Time left")), ("short".into(), "s".into()));
+    let events = expressions(panel(&board, "Bad events left"))[0];
+    assert!(events.starts_with("1 * min(0.005 * slo:events:period{"), "{events}");
+    let time = expressions(panel(&board, "Time left"))[0];
+    assert!(time.starts_with("30 * min(0.1 * slo:events:period{"), "{time}");
+    let lasts = expressions(panel(&board, "Budget lasts for"))[0];
+    assert!(lasts.contains(" * 2592000 / "), "{lasts}");
+}
+
+#[test]
+fn alerts_lead_to_their_runbooks() {
+    for (base, link) in [
+        (
+            "",
+            "https://github.com/telemetry-operator/telemetry-operator/blob/main/docs/runbooks/${__value.raw}.md",
+        ),
+        (
+            "alerting: {runbookBaseURL: 'https://runbooks.example/x'}\n",
+            "https://runbooks.example/x/${__value.raw}",
+        ),
+    ] {
+        let board = boards(&fixture(&format!("{BASE}{SLOS}{base}"))).remove("slos").expect("a dashboard");
+        let alerts = panel(&board, "Alerts now, with their runbooks");
+        assert!(strings(alerts).contains(&link), "{alerts}");
+        // The names of the files, as the table makes them.
+        let expression = expressions(alerts)[0];
+        for file in ["error-budget-burn-$1", "slo-metric-absent"] {
+            assert!(expression.contains(&format!("\"{file}\"")), "{expression}");
+        }
     }
 }
 
