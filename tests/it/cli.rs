@@ -131,7 +131,9 @@ fn render_to_a_folder_is_render_to_standard_output() {
     let scratch = Directory::create("render").expect("a scratch directory");
     for (index, file) in examples().iter().enumerate() {
         let file = file.to_str().expect("a path");
-        for kinds in [&[][..], &["ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"]] {
+        let optional =
+            ["ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard", "GrafanaDatasource"];
+        for kinds in [&[][..], &optional] {
             let folder = scratch.path().join(format!("{index}-{}", kinds.len()));
             let mut arguments = vec!["render", "-n", "media", "-f", file];
             arguments.extend(kinds.iter().flat_map(|kind| ["--assume-kind", kind]));

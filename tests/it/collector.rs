@@ -2,11 +2,12 @@
 //! are checked against, and one that runs makes exact span metrics of everything it receives, samples once behind them,
 //! and opens no port beyond those of its Service and its health.
 
+mod logs;
 mod running;
 mod sidecar;
 mod telemetry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +28,8 @@ use testbed::{Directory, Part, wait_until};
 use running::{LogStore, Running};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// What the names of the collector's metrics about itself start with.
+const PREFIX: &[u8] = b"otelcol_";
 
 /// Specs that switch each feature, behind selector and service.
 const TABLE: [&str; 17] = [
@@ -177,6 +180,11 @@ fn a_running_collector_counts_every_span_samples_once_and_opens_only_its_ports()
     })
     .unwrap();
 
+    let own = front.wait_for_own("otelcol_receiver_accepted_spans_total", &[("receiver", "otlp")], 1000.0);
+    assert!(own[0].labels.keys().eq(["receiver", "transport"]), "{own:?}");
+    front.wait_for_own("otelcol_receiver_refused_spans_total", &[("receiver", "otlp")], 0.0);
+    front.wait_for_own("otelcol_exporter_queue_size", &[("exporter", "otlp_grpc")], 0.0);
+
     front.post_thrift(&testbed::thrift_span("old client").unwrap());
     front.wait_for(SPAN_METRICS_CALLS, &[("span_name", "old client")], 1.0);
 
@@ -205,4 +213,34 @@ fn the_smallest_collector_takes_spans() {
     let ids: Vec<u128> = (0..100).map(telemetry::trace_id).collect();
     small.post("/v1/traces", &telemetry::spans(&ids, 0));
     small.wait_for(SPAN_METRICS_CALLS, &[], 100.0);
+}
+
+/// The names of its own metrics, as dashboards write them, are in the collector itself: some come with the first failure only.
+#[test]
+fn dashboards_name_metrics_that_the_collector_has() {
+    let binary = fs::read(testbed::path(Part::Collector).expect("the collector")).expect("it is read");
+    let mut named = BTreeSet::new();
+    let word = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'_';
+    // Go puts its constants one behind the other: what follows a name may belong to the next one.
+    let packed: Vec<&str> = (0..binary.len() - PREFIX.len())
+        .filter(|at| binary[*at..].starts_with(PREFIX))
+        .filter_map(|at| {
+            let length = binary[at..].iter().take_while(|byte| word(byte)).count();
+            std::str::from_utf8(&binary[at..at + length]).ok()
+        })
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let files = fs::read_dir(folder).expect("the templates").map(|entry| entry.expect("an entry").path());
+    let texts: Vec<_> = files.map(|file| fs::read_to_string(file).expect("a template")).collect();
+    for name in texts.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_lowercase() && c != '_')) {
+        if !name.starts_with("otelcol_") {
+            continue;
+        }
+        // What the Prometheus exporter appends for type and unit.
+        let bare = name.trim_end_matches("_total").trim_end_matches("_bytes").trim_end_matches("_seconds");
+        assert!(packed.iter().any(|text| text.starts_with(bare)), "{name}");
+        named.insert(name);
+    }
+    assert!(named.len() > 10, "{named:?}");
+    assert!(!packed.iter().any(|text| text.starts_with("otelcol_exporter_lost")), "anything would be found");
 }

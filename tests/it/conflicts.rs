@@ -30,7 +30,7 @@ pub fn foreign(kind: ChildKind, name: &str) -> DynamicObject {
         ChildKind::ServiceMonitor => json!({"selector": {}, "endpoints": []}),
         ChildKind::PodMonitor => json!({"selector": {}, "podMetricsEndpoints": []}),
         ChildKind::PrometheusRule => json!({"groups": []}),
-        ChildKind::GrafanaDashboard => json!({"instanceSelector": {}}),
+        ChildKind::GrafanaDashboard | ChildKind::GrafanaDatasource => json!({"instanceSelector": {}}),
         ChildKind::ServiceAccount | ChildKind::RoleBinding | ChildKind::ConfigMap => Value::Null,
     };
     if !spec.is_null() {

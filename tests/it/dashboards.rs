@@ -8,7 +8,7 @@ use telemetry_operator::observed::Observed;
 use telemetry_operator::plan::{Child, dashboard};
 use telemetry_operator::profile::{TelemetryProfile, TelemetryProfileSpec};
 use telemetry_operator::settings::Settings;
-use telemetry_operator::validate::validate;
+use telemetry_operator::validate::{ValidatedProfile, validate};
 use testbed::{Directory, Part};
 
 /// Grafana's variables with a value that they may have.
@@ -40,8 +40,8 @@ fn spec() -> Value {
     })
 }
 
-/// The expressions of a profile's dashboards with their panels' names, and of their variables.
-fn expressions(change: &Value) -> Vec<(String, String)> {
+/// A profile with everything, but for these fields of its spec.
+pub fn validated(change: &Value) -> ValidatedProfile {
     let mut spec = spec();
     for (field, value) in change.as_object().expect("fields") {
         spec[field] = value.clone();
@@ -49,8 +49,12 @@ fn expressions(change: &Value) -> Vec<(String, String)> {
     let spec: TelemetryProfileSpec = serde_json::from_value(spec).expect("a spec");
     let mut profile = TelemetryProfile::new("trakt", spec);
     profile.metadata.namespace = Some("media".to_owned());
-    let profile = validate(&profile, &Observed::default(), &Settings::default()).expect("a valid profile");
-    dashboard::plan(&profile).expect("a plan").iter().flat_map(of_board).collect()
+    validate(&profile, &Observed::default(), &Settings::default()).expect("a valid profile")
+}
+
+/// The expressions of a profile's dashboards with their panels' names, and of their variables.
+fn expressions(change: &Value) -> Vec<(String, String)> {
+    dashboard::plan(&validated(change)).expect("a plan").iter().flat_map(of_board).collect()
 }
 
 fn of_board(child: &Child) -> Vec<(String, String)> {
@@ -73,7 +77,7 @@ fn of_board(child: &Child) -> Vec<(String, String)> {
 }
 
 /// What promtool says of a rule file with one rule for each expression; an error names the rule by its number.
-fn promtool(expressions: &[(String, String)]) -> Result<String, String> {
+pub fn promtool(expressions: &[(String, String)]) -> Result<String, String> {
     let rules: Vec<_> = expressions
         .iter()
         .enumerate()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use telemetry::{TelemetryConfig, TelemetryManager};
 use telemetry_operator::apply::{Applied, AppliedChild, Verb};
 use telemetry_operator::kinds::ChildKind;
-use telemetry_operator::metrics::{Metrics, ReconcileResult};
+use telemetry_operator::metrics::{Metrics, ProfileCondition, ReconcileResult};
 use telemetry_operator::profile::OWN_LABELS;
 use telemetry_operator::rollout::Tried;
 use telemetry_operator::status::conditions::{ConditionType, Reason};
@@ -52,7 +52,16 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
         live: serde_json::Value::Null,
     };
     metrics.applied(&Applied { children: vec![child], ..Applied::default() });
-    let text = metrics.render(&[("Ready".to_owned(), "true")], &[("injected", 1)]).expect("text");
+    metrics.asked_api("GET", "200", 0.1);
+    metrics.set_leader(true);
+    let ready = ProfileCondition {
+        namespace: "media".to_owned(),
+        profile: "trakt".to_owned(),
+        condition: "Ready".to_owned(),
+        status: "true",
+        reason: "Ready".to_owned(),
+    };
+    let text = metrics.render(&[ready], &[("injected", 1)]).expect("text");
     let mut emitted: Vec<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
@@ -61,7 +70,9 @@ fn every_metric_has_a_line_and_no_line_is_stale() {
         .collect();
     let mut documented: Vec<_> = rows(&repository_file("docs/operator-telemetry.md"))
         .into_iter()
-        .filter(|word| word.starts_with("telemetry_") || word == "target_info")
+        .filter(|word| {
+            word.starts_with("telemetry_") || word.starts_with("process_") || word == "target_info"
+        })
         .collect();
     emitted.sort();
     documented.sort();

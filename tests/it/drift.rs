@@ -72,6 +72,7 @@ fn content_patch(kind: ChildKind, object: &DynamicObject) -> Value {
         ChildKind::PodMonitor => json!({"spec": {"podMetricsEndpoints": []}}),
         ChildKind::PrometheusRule => json!({"spec": {"groups": []}}),
         ChildKind::GrafanaDashboard => json!({"spec": {"json": "{}"}}),
+        ChildKind::GrafanaDatasource => json!({"spec": {"datasource": {"url": "http://elsewhere"}}}),
         // A claim's content cannot be changed while it is not bound.
         ChildKind::PersistentVolumeClaim => {
             json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "changed-by-hand"}}})

@@ -1,6 +1,7 @@
 //! Files that are made from the code are the ones that the code makes.
 
 use serde_json::Value;
+use telemetry_operator::plan::dashboard;
 use telemetry_operator::settings::Settings;
 use telemetry_operator::{profile, rbac, yaml};
 
@@ -40,6 +41,14 @@ fn the_charts_policy_is_current() {
     let text = |document: &Value| yaml::to_string(document).expect("YAML");
     assert_current("charts/telemetry-operator/files/policy.yaml", &text(&policy));
     assert_current("charts/telemetry-operator/files/policy-binding.yaml", &text(&binding));
+}
+
+#[test]
+fn the_charts_dashboards_are_current() {
+    for (name, board) in dashboard::of_the_chart().expect("dashboards") {
+        let text = format!("{}\n", serde_json::to_string_pretty(&board).expect("JSON"));
+        assert_current(&format!("charts/telemetry-operator/files/dashboards/{name}.json"), &text);
+    }
 }
 
 #[test]

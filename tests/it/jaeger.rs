@@ -20,21 +20,25 @@ use telemetry_operator::plan;
 use telemetry_operator::plan::pipeline;
 use telemetry_operator::profile::TelemetryProfile;
 use telemetry_operator::settings::Settings;
-use telemetry_operator::validate::validate;
+use telemetry_operator::validate::{ValidatedProfile, validate};
 use testbed::{Daemon, Directory, Part, Readiness, free_ports, http_get, wait_until};
 
 use crate::common::listening;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// `jaeger.yaml` as the operator plans it for a profile whose spec has `rest` beside selector and service.
-fn configuration(rest: &str, prometheus_url: Option<&str>) -> Value {
+/// A profile whose spec has `rest` beside selector and service.
+fn profile(rest: &str, prometheus_url: Option<&str>) -> ValidatedProfile {
     let spec = format!("{{selector: {{matchLabels: {{app: trakt}}}}, service: {{name: trakt}}, {rest}}}");
     let mut profile = TelemetryProfile::new("trakt", serde_yaml::from_str(&spec).expect("a spec"));
     profile.metadata.namespace = Some("media".to_owned());
     let settings = Settings { prometheus_url: prometheus_url.map(str::to_owned), ..Settings::default() };
-    let profile = validate(&profile, &Observed::default(), &settings).expect("a valid profile");
-    let children = plan::jaeger::plan(&profile).expect("a plan");
+    validate(&profile, &Observed::default(), &settings).expect("a valid profile")
+}
+
+/// `jaeger.yaml` as the operator plans it.
+fn configuration(rest: &str, prometheus_url: Option<&str>) -> Value {
+    let children = plan::jaeger::plan(&profile(rest, prometheus_url)).expect("a plan");
     let config_map = children.iter().find(|child| child.kind == ChildKind::ConfigMap).expect("a ConfigMap");
     serde_yaml::from_str(config_map.body["data"]["jaeger.yaml"].as_str().expect("a file")).expect("YAML")
 }
@@ -147,6 +151,45 @@ fn traces_on_a_volume_outlive_the_process() {
     Jaeger::start(&configuration, directory.path()).wait_for_span();
 }
 
+/// What the Traces dashboard asks a search for, of every storage, with spans as the profile's collector sends them there.
+#[test]
+fn failed_traces_are_found_by_the_tag_of_the_dashboard() {
+    for rest in ["", BADGER] {
+        let profile = profile(rest, None);
+        let directory = Directory::create("jaeger-failed").expect("a directory");
+        let jaeger = Jaeger::start(&configuration(rest, None), directory.path());
+        let pipeline = serde_json::to_value(pipeline::configuration(&profile)).expect("a configuration");
+        let collector =
+            Collector::start_with(jaeger.otlp, directory.path(), &pipeline["processors"]["transform"]);
+        collector.send();
+        let failed = "6b8efff798038103d269b633813fc60c";
+        collector.send_one(failed, json!({"code": 2}));
+        let tags = dashboard_tag(&profile);
+        let (key, value) = tags.split_once('=').expect("a tag");
+        let query =
+            format!("/api/traces?service=trakt&lookback=1h&limit=10&tags=%7B%22{key}%22:%22{value}%22%7D");
+        jaeger.wait_for_span();
+        wait_until(&format!("the failed trace by {tags} in {rest:?}"), DEADLINE, || {
+            let traces = jaeger.query(&query)["data"].as_array().cloned().unwrap_or_default();
+            let found: Vec<_> = traces.iter().filter_map(|trace| trace["traceID"].as_str()).collect();
+            assert!(found.iter().all(|id| *id == failed), "{rest:?}: {found:?}");
+            Ok((!found.is_empty()).then_some(()))
+        })
+        .unwrap();
+    }
+}
+
+/// The tags by which the Traces dashboard searches for traces with an error.
+fn dashboard_tag(profile: &ValidatedProfile) -> String {
+    let boards = plan::dashboard::plan(profile).expect("a plan");
+    let traces = boards.iter().find(|board| board.name.ends_with("-traces")).expect("a dashboard");
+    let text = traces.body["data"]["media.trakt.traces.json"].as_str().expect("a file");
+    let board: Value = serde_json::from_str(text).expect("JSON");
+    let panels = board["panels"].as_array().expect("panels");
+    let tags = panels.iter().find_map(|panel| panel["targets"][0]["tags"].as_str());
+    tags.expect("a search by tags").to_owned()
+}
+
 /// A Monitor tab that asks for names which nobody exposes is empty and says nothing.
 #[test]
 fn the_monitor_tab_asks_for_the_collectors_span_metrics() {
@@ -176,12 +219,20 @@ struct Collector {
 
 impl Collector {
     fn start(jaeger_otlp: u16, directory: &Path) -> Self {
+        Self::start_with(jaeger_otlp, directory, &Value::Null)
+    }
+
+    /// One with this transform processor, unless it is null.
+    fn start_with(jaeger_otlp: u16, directory: &Path, transform: &Value) -> Self {
         let [otlp_http] = free_ports().expect("a free port");
+        let processors = if transform.is_null() { json!({}) } else { json!({"transform": transform}) };
+        let names: Vec<_> = processors.as_object().into_iter().flat_map(|map| map.keys()).collect();
         let configuration = json!({
+            "processors": processors,
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{otlp_http}")}}}},
             "exporters": {"otlp_grpc": {"endpoint": format!("127.0.0.1:{jaeger_otlp}"), "tls": {"insecure": true}}},
             "service": {
-                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["otlp_grpc"]}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "processors": names, "exporters": ["otlp_grpc"]}},
                 "telemetry": {"metrics": {"level": "none"}},
             },
         });
@@ -198,12 +249,18 @@ impl Collector {
 
     /// Sends one span, `sync history` of the service `trakt`.
     fn send(&self) {
+        self.send_one("5b8efff798038103d269b633813fc60c", json!({}));
+    }
+
+    /// The same in a trace of this id, with this status.
+    fn send_one(&self, trace: &str, status: Value) {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_nanos();
         let body = json!({"resourceSpans": [{
             "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "trakt"}}]},
             "scopeSpans": [{"spans": [{
-                "traceId": "5b8efff798038103d269b633813fc60c",
+                "traceId": trace,
+                "status": status,
                 "spanId": "eee19b7ec3c1b174",
                 "name": "sync history",
                 "kind": 2,

@@ -87,14 +87,27 @@ async fn a_kind_that_is_asked_for_and_not_served_is_named() {
     assert_eq!(condition(&profile, "Ready").0, "False");
 }
 
-/// The Grafana Operator's CRD is not to be had from a package registry. This stands for it: the same names, any content.
-pub const GRAFANA_DASHBOARDS: &str = "
+/// The Grafana Operator's CRDs are not to be had from a package registry. These stand for them: the same names, any content.
+pub const GRAFANA: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: grafanadashboards.grafana.integreatly.org}
 spec:
   group: grafana.integreatly.org
   names: {kind: GrafanaDashboard, plural: grafanadashboards}
+  scope: Namespaced
+  versions:
+  - name: v1beta1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: grafanadatasources.grafana.integreatly.org}
+spec:
+  group: grafana.integreatly.org
+  names: {kind: GrafanaDatasource, plural: grafanadatasources}
   scope: Namespaced
   versions:
   - name: v1beta1
@@ -111,12 +124,13 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
     for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
         cluster.plane.apply(&crd(plural)).expect("the CRD is accepted");
     }
-    cluster.plane.apply(GRAFANA_DASHBOARDS).expect("the CRD is accepted");
+    cluster.plane.apply(GRAFANA).expect("the CRD is accepted");
     let kinds = [
         "servicemonitors.monitoring.coreos.com",
         "podmonitors.monitoring.coreos.com",
         "prometheusrules.monitoring.coreos.com",
         "grafanadashboards.grafana.integreatly.org",
+        "grafanadatasources.grafana.integreatly.org",
     ];
     for kind in kinds {
         output(cluster.plane.kubectl([
@@ -130,7 +144,7 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
     let _operator = cluster.operator(&[&namespace], &[]);
     let mut spec = full_spec();
     spec["metrics"] = json!({"prometheus": "Operator"});
-    spec["dashboards"] = json!({"delivery": "GrafanaOperator"});
+    spec["dashboards"] = json!({"delivery": "GrafanaOperator", "dataSources": "Provisioned"});
     apply_profile(&client, &namespace, "trakt", spec.clone()).await;
     let profile = observed(&client, &namespace, "trakt").await;
     assert_eq!(condition(&profile, "Ready").1, "PodsStarting");
@@ -139,7 +153,7 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
         wanted.iter().filter(|reference| parse_reference(reference).0.is_optional()).cloned().collect();
     let kinds: std::collections::BTreeSet<_> =
         optional.iter().map(|reference| parse_reference(reference).0).collect();
-    assert_eq!(kinds.len(), 4, "{optional:?}");
+    assert_eq!(kinds.len(), 5, "{optional:?}");
     cluster.quiet(&[&namespace]).await;
     let before = versions(&client, &namespace).await;
     spec["service"]["version"] = json!("2.0.0");

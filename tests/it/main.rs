@@ -32,6 +32,7 @@ mod chart;
 mod cli;
 mod collector;
 mod dashboards;
+mod datasources;
 mod import;
 mod invalid;
 mod jaeger;

@@ -154,7 +154,11 @@ fn starts_on_every_managed_configuration() {
         let loaded: Value = serde_yaml::from_str(loaded.as_str().expect("a configuration")).expect("YAML");
         let jobs: Vec<_> =
             loaded["scrape_configs"].as_array().expect("jobs").iter().map(|job| &job["job_name"]).collect();
-        assert_eq!(jobs, ["media/trakt-metrics", "media/trakt-collector"], "{spec}");
+        assert_eq!(
+            jobs,
+            ["media/trakt-metrics", "media/trakt-collector", "media/trakt-collector-own"],
+            "{spec}"
+        );
         let addresses: Vec<_> = loaded["alerting"]["alertmanagers"]
             .as_array()
             .expect("Alertmanagers")
@@ -226,7 +230,11 @@ fn a_plain_prometheus_loads_the_scrape_files() {
             "true"
         );
         write(directory.path(), &files(&children));
-        jobs.extend([plan::scrape::application_job(&profile), plan::scrape::collector_job(&profile)]);
+        jobs.extend([
+            plan::scrape::application_job(&profile),
+            plan::scrape::collector_job(&profile),
+            plan::scrape::collector_own_pool(&profile),
+        ]);
     }
     jobs.sort();
     let config = directory.path().join("prometheus.yml");

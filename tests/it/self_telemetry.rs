@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use kube::api::DeleteParams;
 use serde_json::json;
 use testbed::{Jaeger, Span};
 
@@ -130,8 +131,16 @@ async fn metrics_tell_of_reconciles_objects_and_profiles() {
     observed(&client, &namespace, "trakt").await;
     eventually("every series", || {
         let page = operator.page("/metrics").1;
+        let condition = format!(
+            "telemetry_operator_profile_condition{{condition=\"Ready\",profile=\"trakt\",profile_namespace=\"{namespace}\","
+        );
         async move {
             let wanted = [
+                condition.as_str(),
+                "telemetry_operator_api_requests_total{code=\"200\",method=\"GET\"}",
+                "telemetry_operator_api_requests_total{code=\"201\",method=\"PATCH\"}",
+                "telemetry_operator_api_request_duration_seconds_count{method=\"PATCH\"}",
+                "process_resident_memory_bytes",
                 "telemetry_operator_reconciles_total{result=\"ok\"}",
                 "telemetry_operator_reconcile_duration_seconds_count",
                 "telemetry_operator_applied_objects_total{kind=\"Deployment\",verb=\"created\"} 2",
@@ -141,6 +150,12 @@ async fn metrics_tell_of_reconciles_objects_and_profiles() {
             let missing: Vec<_> = wanted.iter().filter(|series| !page.contains(**series)).collect();
             if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} not in\n{page}")) }
         }
+    })
+    .await;
+    profiles(&client, &namespace).delete("trakt", &DeleteParams::default()).await.expect("it is deleted");
+    eventually("no series of the profile that is gone", || {
+        let page = operator.page("/metrics").1;
+        async move { if page.contains("profile=\"trakt\"") { Err(page) } else { Ok(()) } }
     })
     .await;
 }

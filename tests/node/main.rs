@@ -5,6 +5,7 @@
 mod chart;
 mod common;
 mod counts;
+mod dashboards;
 mod exports;
 mod failures;
 mod image;

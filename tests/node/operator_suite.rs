@@ -55,6 +55,7 @@ fn the_prometheus_operator_takes_over() {
             ("collector", "jaeger", 4317),
             ("prometheus", EXPORTER, 8081),
             ("prometheus", "collector", 8889),
+            ("prometheus", "collector", 8888),
         ],
     );
 }
@@ -69,7 +70,8 @@ fn measured(site: &Site, monitoring: &Site) {
         let mut jobs: Vec<_> = up.iter().map(|sample| (sample.label("job"), sample.value)).collect();
         jobs.sort_by(|one, other| one.0.cmp(other.0));
         let job = |part: &str| format!("{}/{EXPORTER}-{part}", site.namespace);
-        anyhow::ensure!(jobs == [(&*job("collector"), 1.0), (&*job("metrics"), 1.0)], "{up:?}");
+        let collector = job("collector");
+        anyhow::ensure!(jobs == [(&*collector, 1.0), (&*collector, 1.0), (&*job("metrics"), 1.0)], "{up:?}");
         let labels = ["__name__", "instance", "job", "namespace", "pod"];
         anyhow::ensure!(up.iter().all(|sample| sample.labels.keys().eq(labels)), "{up:?}");
         Ok(Some(()))

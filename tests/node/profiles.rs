@@ -52,7 +52,7 @@ fn everything_on() {
         "everything",
         &[("service.version", "2.1.0"), ("deployment.environment.name", "staging")],
     );
-    targets_are_up(&site, &site.prometheus("everything"), 3);
+    targets_are_up(&site, &site.prometheus("everything"), 4);
     site.rules_are_evaluated(&site.prometheus("everything"), 16);
     // Last: the collector closes a connection over which nothing goes for a minute and a half.
     logs_arrive(&site, "everything");
@@ -64,6 +64,7 @@ fn everything_on() {
             ("collector", "loki", 13100),
             ("prometheus", "everything", 9464),
             ("prometheus", "collector", 8889),
+            ("prometheus", "collector", 8888),
             ("prometheus", "outside", 6443),
             ("telemetry-operator", "prometheus", 9090),
         ],
@@ -93,7 +94,7 @@ fn the_smallest_one_and_one_with_its_own_back_ends() {
     site.wait("spans of the shop in its own store", || {
         Ok((!spans_of_service(&tempo.url(), "shop", 100)?.is_empty()).then_some(()))
     });
-    targets_are_up(&site, &site.forward("prometheus", 9090), 4);
+    targets_are_up(&site, &site.forward("prometheus", 9090), 6);
     site.rules_are_evaluated(&site.forward("prometheus", 9090), 2);
     logs_arrive(&site, "shop");
     policies::check(
@@ -107,6 +108,7 @@ fn the_smallest_one_and_one_with_its_own_back_ends() {
             ("prometheus", "hello", 8081),
             ("prometheus", "shop", 9102),
             ("prometheus", "collector", 8889),
+            ("prometheus", "collector", 8888),
         ],
     );
     pods_are_restricted(&site, 3);

@@ -1,11 +1,12 @@
-//! The alerts and the dashboard of the operator itself: each name of a metric is real, Prometheus reads each query, each alert
+//! The alerts and the dashboards of the chart: each name of a metric is real, Prometheus reads each query, each alert
 //! fires when it should and not before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use telemetry_operator::plan::slo;
 use testbed::{Directory, Part};
 
 use super::{find, render, text};
@@ -15,10 +16,16 @@ use crate::common::repository_file;
 const LABELS: &str = r#"job="telemetry-operator",namespace="telemetry-system""#;
 
 /// Series of an operator that works: name, labels, values of three hours.
-const WELL: [(&str, &str, &str); 6] = [
+const WELL: [(&str, &str, &str); 7] = [
     ("up", "pod=\"a\"", "1x180"),
     ("telemetry_operator_leader", "pod=\"a\"", "1x180"),
     ("telemetry_operator_reconciles_total", "pod=\"a\",result=\"error\"", "3x180"),
+    // None at all.
+    (
+        "telemetry_operator_profile_condition",
+        "pod=\"a\",profile_namespace=\"media\",profile=\"trakt\",condition=\"Ready\",status=\"false\",reason=\"Conflict\"",
+        "_x180",
+    ),
     ("telemetry_operator_watch_errors_total", "pod=\"a\",kind=\"Service\"", "5x180"),
     ("telemetry_operator_webhook_certificate_expiry_timestamp_seconds", "pod=\"a\"", "864000x180"),
     ("telemetry_operator_crd_served", "pod=\"a\"", "1x180"),
@@ -28,11 +35,17 @@ const WELL: [(&str, &str, &str); 6] = [
 /// besides its severity.
 type Case = (&'static str, &'static str, Option<&'static str>, &'static [(&'static str, &'static str)]);
 
-const FIRES: [Case; 8] = [
+const FIRES: [Case; 9] = [
     ("TelemetryOperatorDown", "up", Some("0x180"), &[]),
     ("TelemetryOperatorDown", "up", None, &[]),
     ("TelemetryOperatorNoLeader", "telemetry_operator_leader", Some("0x180"), &[]),
     ("TelemetryOperatorReconcileErrors", "telemetry_operator_reconciles_total", Some("0+1x180"), &[]),
+    (
+        "TelemetryOperatorProfileNotReady",
+        "telemetry_operator_profile_condition",
+        Some("1x180"),
+        &[("profile_namespace", "media"), ("profile", "trakt")],
+    ),
     (
         "TelemetryOperatorWatchErrors",
         "telemetry_operator_watch_errors_total",
@@ -61,19 +74,40 @@ fn alerts() -> Vec<Value> {
     groups()["groups"][0]["rules"].as_array().expect("rules").clone()
 }
 
-fn dashboard() -> Value {
-    let objects = render("everything-on", &[]);
-    let files =
-        find(&objects, "ConfigMap/telemetry-operator-dashboard")["data"].as_object().expect("files").clone();
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["telemetry-system-telemetry-operator.json"]);
-    serde_json::from_str(text(&files["telemetry-system-telemetry-operator.json"])).expect("JSON")
+/// The dashboards by file.
+fn dashboards(objects: &[Value]) -> BTreeMap<String, Value> {
+    let files = find(objects, "ConfigMap/telemetry-operator-dashboard")["data"].as_object().expect("files");
+    let parsed =
+        files.iter().map(|(file, board)| (file.clone(), serde_json::from_str(text(board)).expect("JSON")));
+    parsed.collect()
+}
+
+/// Every panel that is no row.
+fn panels() -> Vec<Value> {
+    let boards = dashboards(&render("everything-on", &[]));
+    let panels = boards.values().flat_map(|board| board["panels"].as_array().expect("panels").clone());
+    panels.filter(|panel| panel["type"] != "row").collect()
 }
 
 fn queries() -> Vec<String> {
-    let board = dashboard();
-    let panels = board["panels"].as_array().expect("panels").iter();
-    let targets = panels.flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default());
+    let targets =
+        panels().into_iter().flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default());
     targets.map(|target| text(&target["expr"]).to_owned()).collect()
+}
+
+#[test]
+fn every_panel_says_what_it_shows() {
+    for panel in panels() {
+        let title = text(&panel["title"]);
+        assert!(text(&panel["description"]).len() > 50, "{title}");
+        assert!(
+            ["Empty:", "is zero, too"].iter().any(|words| text(&panel["description"]).contains(words)),
+            "{title}"
+        );
+        let defaults = &panel["fieldConfig"]["defaults"];
+        assert!(defaults["unit"].is_string() && defaults["thresholds"]["steps"].is_array(), "{title}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+    }
 }
 
 /// promtool, with these files in a directory.
@@ -95,13 +129,31 @@ fn every_metric_is_one_that_the_operator_has() {
     let mut seen = BTreeSet::new();
     for expression in expressions.chain(queries()) {
         let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        for name in words.filter(|word| word.starts_with("telemetry_")) {
+        for name in
+            words.filter(|word| word.starts_with("telemetry_operator_") || word.starts_with("process_"))
+        {
             let name = name.strip_suffix("_bucket").unwrap_or(name);
             assert!(documented.contains(&format!("| `{name}` |")), "{name} in {expression}");
             seen.insert(name.to_owned());
         }
     }
-    assert!(seen.len() > 10, "{seen:?}");
+    assert!(seen.len() > 20, "{seen:?}");
+}
+
+#[test]
+fn every_record_is_one_that_rules_make() {
+    let records: Vec<_> =
+        slo::BURN_RATES.iter().map(|window| window.record).chain([slo::BUDGET_REMAINING]).collect();
+    let queries = queries();
+    let words = queries
+        .iter()
+        .flat_map(|query| query.split(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)));
+    let named: BTreeSet<_> = words.filter(|word| word.starts_with("slo:")).collect();
+    assert!(named.len() >= 2 && named.iter().all(|name| records.contains(name)), "{named:?}");
+    let alerts = queries.iter().filter(|query| query.contains("ALERTS{")).collect::<Vec<_>>();
+    assert!(!alerts.is_empty());
+    let both = format!("alertname=~\"{}|{}\"", slo::ALERT, slo::ABSENT_ALERT);
+    assert!(alerts.iter().all(|query| query.contains(&both)), "{alerts:?}");
 }
 
 #[test]
@@ -110,6 +162,7 @@ fn prometheus_reads_every_query_and_every_alert() {
     assert!(answer.contains(&format!("{} rules found", alerts().len())), "{answer}");
     let rule = |(number, query): (usize, String)| {
         let query = query.replace("$job", "telemetry-operator").replace("$__rate_interval", "5m");
+        let query = query.replace("$profile_namespace", ".+");
         json!({"record": format!("dashboard:query:{number}"), "expr": query})
     };
     let rules: Vec<_> = queries().into_iter().enumerate().map(rule).collect();
@@ -183,15 +236,40 @@ fn an_alert_that_does_not_fire_would_be_noticed() {
 /// Two installations have two dashboards, and one keeps its own.
 #[test]
 fn a_dashboard_belongs_to_its_installation() {
-    let uid = |arguments: &[&str]| {
-        let arguments = [&["--set", "grafanaDashboard.enabled=true"], arguments].concat();
+    let uids = |name: &str, more: &[&str]| -> BTreeSet<String> {
+        let set = format!("fullnameOverride={name}");
+        let arguments = [&["--set", "grafanaDashboard.enabled=true", "--set", &set], more].concat();
         let objects = render("defaults", &arguments);
-        let found = objects.iter().find(|object| object["kind"] == "ConfigMap").expect("a dashboard");
-        let files = found["data"].as_object().expect("files");
-        let board: Value = serde_json::from_str(text(files.values().next().expect("a file"))).expect("JSON");
-        text(&board["uid"]).to_owned()
+        let map = find(&objects, &format!("ConfigMap/{name}-dashboard")).clone();
+        let files = map["data"].as_object().expect("files");
+        let expected = ["fleet", "operator"].map(|board| format!("telemetry-system.{name}.{board}.json"));
+        assert!(files.keys().eq(expected.iter()), "{:?}", files.keys());
+        let boards = files.values().map(|board| serde_json::from_str::<Value>(text(board)).expect("JSON"));
+        let boards = boards.inspect(|board| {
+            assert!(
+                text(&board["title"]).ends_with(&format!(" (telemetry-system/{name})")),
+                "{}",
+                board["title"]
+            );
+        });
+        boards.map(|board| text(&board["uid"]).to_owned()).collect()
     };
-    assert_eq!(uid(&[]), uid(&["--set", "replicaCount=2"]));
-    assert_ne!(uid(&[]), uid(&["--set", "fullnameOverride=observe"]));
-    assert!(uid(&[]).len() <= 40);
+    let first = uids("one", &[]);
+    assert_eq!(first, uids("one", &["--set", "replicaCount=2"]));
+    assert!(first.len() == 2 && first.is_disjoint(&uids("other", &[])), "{first:?}");
+    assert!(first.iter().all(|uid| uid.len() == 16), "{first:?}");
+}
+
+/// They link to each other, and the folder is the one of the values.
+#[test]
+fn dashboards_are_in_one_folder_and_know_each_other() {
+    let objects =
+        render("defaults", &["--set", "grafanaDashboard.enabled=true,grafanaDashboard.folder=Platform"]);
+    let annotations = &find(&objects, "ConfigMap/telemetry-operator-dashboard")["metadata"]["annotations"];
+    let folders = json!({"grafana_folder": "Platform", "k8s-sidecar-target-directory": "Platform"});
+    assert_eq!(*annotations, folders);
+    let boards: Vec<_> = dashboards(&objects).into_values().collect();
+    for (here, there) in [(0, 1), (1, 0)] {
+        assert_eq!(boards[here]["links"][0]["url"], format!("/d/{}", text(&boards[there]["uid"])));
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 use telemetry_operator::plan::pipeline::{
-    HEALTH, JAEGER_THRIFT_HTTP, OTLP_GRPC, OTLP_HTTP, PROMETHEUS_EXPORTER,
+    HEALTH, JAEGER_THRIFT_HTTP, OTLP_GRPC, OTLP_HTTP, OWN_METRICS, PROMETHEUS_EXPORTER,
 };
 use testbed::{Daemon, Directory, Part, Readiness, free_ports, http_get, wait_until};
 
@@ -37,7 +37,7 @@ impl Running {
     pub fn start(name: &str, configuration: &str, back_end: &str, directory: &Directory) -> Self {
         let mut configuration: Value = serde_yaml::from_str(configuration).expect("YAML");
         let known = [OTLP_GRPC, OTLP_HTTP, JAEGER_THRIFT_HTTP, PROMETHEUS_EXPORTER, HEALTH];
-        let ports = free_ports::<5>().expect("free ports");
+        let [own, ports @ ..] = free_ports::<6>().expect("free ports");
         let mut moved = BTreeMap::new();
         edit(&mut configuration, &mut |text| {
             let (from, to) =
@@ -45,6 +45,14 @@ impl Running {
             moved.insert(from, to);
             Some(format!("127.0.0.1:{to}"))
         });
+        let readers = &mut configuration["service"]["telemetry"]["metrics"]["readers"];
+        if let Some(reader) = readers.get_mut(0) {
+            let exporter = &mut reader["pull"]["exporter"]["prometheus"];
+            assert_eq!(exporter["port"], OWN_METRICS);
+            exporter["host"] = "127.0.0.1".into();
+            exporter["port"] = own.into();
+            moved.insert(OWN_METRICS, own);
+        }
         configuration["exporters"]["otlp_grpc"]["endpoint"] = back_end.into();
         configuration["connectors"]["span_metrics"]["metrics_flush_interval"] = "200ms".into();
         let file = directory.path().join(format!("{name}.yaml"));
@@ -90,7 +98,16 @@ impl Running {
 
     /// Waits until the samples of a metric with these labels have this sum, and returns them.
     pub fn wait_for(&self, metric: &str, labels: &[(&str, &str)], sum: f64) -> Vec<Sample> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.moved[&PROMETHEUS_EXPORTER]);
+        self.wait_at(PROMETHEUS_EXPORTER, metric, labels, sum)
+    }
+
+    /// The same for what it says of itself.
+    pub fn wait_for_own(&self, metric: &str, labels: &[(&str, &str)], sum: f64) -> Vec<Sample> {
+        self.wait_at(OWN_METRICS, metric, labels, sum)
+    }
+
+    fn wait_at(&self, port: u16, metric: &str, labels: &[(&str, &str)], sum: f64) -> Vec<Sample> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.moved[&port]);
         let what = format!("{metric} with {labels:?} to be {sum}");
         let found = wait_until(&what, DEADLINE, || {
             let (_, text) = http_get(&url)?;
@@ -121,7 +138,7 @@ impl Running {
 }
 
 /// Sends a request to a loopback port; the whole answer.
-fn exchange(port: u16, request: &[u8]) -> String {
+pub fn exchange(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the collector listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
     stream.write_all(request).expect("the request is sent");

@@ -6,13 +6,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use telemetry_operator::inject::Injector;
 use telemetry_operator::observed::Observed;
-use telemetry_operator::plan::sidecar::DIRECTORY;
+use telemetry_operator::plan::sidecar::{BASE_FILE, DIRECTORY, METRICS_FILE};
 use telemetry_operator::plan::{self};
 use telemetry_operator::settings::Settings;
 use telemetry_operator::validate::validate;
-use testbed::{Directory, Part};
+use testbed::{Daemon, Directory, Part, Readiness, free_ports};
 
-use super::{TABLE, examples, profile};
+use super::running::{Running, exchange};
+use super::{DEADLINE, TABLE, examples, planned, profile, telemetry};
 
 #[test]
 fn the_collector_accepts_the_files_of_every_sidecar() {
@@ -57,4 +58,45 @@ fn the_collector_accepts_the_files_of_every_sidecar() {
         combinations.insert(arguments);
     }
     assert!(combinations.len() >= 7, "{combinations:#?}");
+}
+
+/// What a sidecar says of itself comes out of the collector, with the application's pod as its instance.
+#[test]
+fn a_sidecars_own_metrics_come_through_the_collector() {
+    const MEMORY: u64 = 128 << 20;
+    let directory = Directory::create("sidecar-own-metrics").expect("a directory");
+    let configuration = planned(&profile("trakt", "")).expect("a file");
+    let collector = Running::start("collector", &configuration, "127.0.0.1:9", &directory);
+    let [grpc, http, health] = free_ports().expect("free ports");
+    let files = plan::sidecar::files("trakt", MEMORY).expect("the files");
+    let mut command = Command::new(testbed::path(Part::Collector).expect("the collector"));
+    for name in [BASE_FILE, METRICS_FILE] {
+        let text = files[name]
+            .replace("trakt-collector:4317", &collector.otlp_grpc())
+            .replace("127.0.0.1:4317", &format!("127.0.0.1:{grpc}"))
+            .replace("127.0.0.1:4318", &format!("127.0.0.1:{http}"))
+            .replace("0.0.0.0:13133", &format!("127.0.0.1:{health}"))
+            .replace("interval: 30000", "interval: 200");
+        let file = directory.path().join(name);
+        fs::write(&file, text).expect("a file is written");
+        command.arg(format!("--config={}", file.display()));
+    }
+    let ready = Readiness::Http { url: format!("http://127.0.0.1:{health}/"), deadline: DEADLINE };
+    let log = directory.path().join("sidecar.log");
+    command.env("HOSTNAME", "trakt-abc");
+    let sidecar = Daemon::start("sidecar", command, &log, ready).expect("a sidecar");
+
+    let body = telemetry::counter().to_string();
+    let head = format!(
+        "POST /v1/metrics HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert!(exchange(http, head.as_bytes()).contains(" 200 "));
+    let of_pod = [("instance", "trakt-abc"), ("job", "trakt")];
+    collector.wait_for("otelcol_exporter_queue_capacity", &of_pod, (MEMORY / 8) as f64);
+    collector.wait_for("otelcol_receiver_accepted_metric_points_total", &of_pod, 1.0);
+    collector.wait_for("otelcol_receiver_refused_metric_points_total", &of_pod, 0.0);
+    collector.wait_for("otelcol_exporter_sent_metric_points_total", &of_pod, 1.0);
+    // It opens no port for them.
+    assert_eq!(crate::common::listening(sidecar.id()), [grpc, http, health].into());
 }

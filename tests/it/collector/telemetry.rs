@@ -71,3 +71,19 @@ pub fn log_record() -> Value {
     let record = json!({"timeUnixNano": now().to_string(), "body": {"stringValue": "exported 7 items"}});
     json!({"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": [record]}]}]})
 }
+
+/// Log records: severity by number and by text, body, trace.
+pub fn log_records(records: &[(u32, &str, &str, Option<u128>)]) -> Value {
+    let record = |(number, text, body, trace): &(u32, &str, &str, Option<u128>)| {
+        json!({
+            "timeUnixNano": now().to_string(),
+            "severityNumber": number,
+            "severityText": text,
+            "body": {"stringValue": body},
+            "traceId": trace.map(|id| format!("{id:032x}")).unwrap_or_default(),
+            "spanId": trace.map(|_| "00f067aa0ba902b7").unwrap_or_default(),
+        })
+    };
+    let records: Vec<_> = records.iter().map(record).collect();
+    json!({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "exporter::job"}, "logRecords": records}]}]})
+}

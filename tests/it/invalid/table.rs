@@ -6,7 +6,7 @@ use super::bounds::field_path;
 use super::{Case, set};
 
 /// Field, wrong values.
-const TEXTS: [(&str, &[&str]); 35] = [
+const TEXTS: [(&str, &[&str]); 36] = [
     ("/spec/service/name", &[" shop", "shop-", "sh\nop", "shop{}", "é"]),
     ("/spec/service/version", &["v 1", "-1", "1.0\""]),
     ("/spec/service/environment", &["pro duction", "prod/eu"]),
@@ -36,6 +36,7 @@ const TEXTS: [(&str, &[&str]); 35] = [
     ),
     ("/spec/dashboards/folder", &["../etc", "-Shop", "Shop "]),
     ("/spec/dashboards/labels/team", &["a b", "-a", "a/b"]),
+    ("/spec/dashboards/dataSourceLabels/team", &["a b", "-a", "a/b"]),
     ("/spec/slos/0/name", &["Orders", "1st", "a_b", "a-", "a b"]),
     ("/spec/slos/0/objective", &["100", "1.00001", "-1", "99,5", "99.5%", ".5", "1e1"]),
     ("/spec/slos/0/window", &["0d", "91d", "13w", "0w", "30", "720h", "1m"]),
@@ -228,6 +229,12 @@ pub fn meaning(base: &Value) -> Vec<Case> {
         ("TP0306", "spec.selector.matchLabels", "/spec/selector/matchLabels", json!({"a b": "x"})),
         ("TP0306", "spec.metrics.labels", "/spec/metrics/labels", json!({"UPPER/x": "x"})),
         ("TP0306", "spec.dashboards.labels", "/spec/dashboards/labels", json!({"UPPER/x": "x"})),
+        (
+            "TP0306",
+            "spec.dashboards.dataSourceLabels",
+            "/spec/dashboards/dataSourceLabels",
+            json!({"UPPER/x": "x"}),
+        ),
         ("TP0306", "spec.collector.nodeSelector", "/spec/collector/nodeSelector", json!({"-": "x"})),
         ("TP0307", "spec.metrics.interval", "/spec/metrics/interval", json!("2m")),
         ("TP0307", "spec.slos[6].freshness.maxAge", "/spec/slos/6/freshness/maxAge", json!("60s")),

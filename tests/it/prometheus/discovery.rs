@@ -70,6 +70,8 @@ fn finds_the_selected_pods_of_its_namespace_once_each() {
     let expected = json!([
         ["http://127.0.1.1:9102/metrics", {"job": "media/trakt-metrics", "namespace": NAMESPACE, "pod": "selected",
             "instance": "127.0.1.1:9102"}],
+        ["http://127.0.1.6:8888/metrics", {"job": "media/trakt-collector", "namespace": NAMESPACE, "pod": "collector",
+            "instance": "127.0.1.6:8888"}],
         ["http://127.0.1.6:8889/metrics", {"job": "media/trakt-collector", "namespace": NAMESPACE, "pod": "collector",
             "instance": "127.0.1.6:8889"}],
     ]);

@@ -9,7 +9,7 @@ use telemetry_operator::kinds::ChildKind;
 
 use super::granted::{granted, uncovered, unused};
 use super::*;
-use crate::kinds::{GRAFANA_DASHBOARDS, crd};
+use crate::kinds::{GRAFANA, crd};
 use crate::sidecars;
 
 /// It looks at the labels of namespaces.
@@ -22,12 +22,13 @@ spec:
   podMonitorNamespaceSelector: {matchLabels: {observed: 'yes'}}
 ";
 
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
     "servicemonitors.monitoring.coreos.com",
     "podmonitors.monitoring.coreos.com",
     "prometheusrules.monitoring.coreos.com",
     "prometheuses.monitoring.coreos.com",
     "grafanadashboards.grafana.integreatly.org",
+    "grafanadatasources.grafana.integreatly.org",
 ];
 
 /// A control plane with every optional kind and a node of which no kubelet knows.
@@ -35,8 +36,7 @@ async fn start() -> (Cluster, Client) {
     let cluster = Cluster::start();
     for kind in OPTIONAL {
         let (plural, group) = kind.split_once('.').expect("a group");
-        let definition =
-            if group == "monitoring.coreos.com" { crd(plural) } else { GRAFANA_DASHBOARDS.to_owned() };
+        let definition = if group == "monitoring.coreos.com" { crd(plural) } else { GRAFANA.to_owned() };
         cluster.plane.apply(&definition).expect("the CRD is accepted");
     }
     for kind in OPTIONAL {
@@ -95,7 +95,7 @@ async fn children_come_and_go(client: &Client, namespace: &str) {
     observed(client, namespace, "trakt").await;
     let mut seen = kinds(client, namespace).await;
     spec["metrics"] = json!({"prometheus": "Operator"});
-    spec["dashboards"] = json!({"delivery": "GrafanaOperator"});
+    spec["dashboards"] = json!({"delivery": "GrafanaOperator", "dataSources": "Provisioned"});
     apply_profile(client, namespace, "trakt", spec.clone()).await;
     let words = "PodMonitor/trakt-metrics";
     wait_for_children(client, namespace, &[words], &["Deployment/trakt-prometheus"]).await;

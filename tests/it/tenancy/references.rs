@@ -25,7 +25,7 @@ const ELSEWHERE: [&str; 6] = [
 const ENDINGS: [&str; 5] = ["name", "Name", "namespace", "Namespace", "Namespaces"];
 
 /// What ends like a reference and names nothing outside of its own object.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "/metadata/name",
     "/metadata/annotations",
     "/metadata/labels",
@@ -35,6 +35,7 @@ const OWN: [&str; 11] = [
     "/volumes/*/name",
     "/ports/*/name",
     "/metrics/*/resource/name",
+    "/spec/datasource/",
     "matchLabels/app.kubernetes.io~1name",
     "/selector/app.kubernetes.io~1name",
 ];
