@@ -9,7 +9,7 @@ CACHE := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/telemetry-
 test: export TESTBED_AUDIT_LOGS := $(abspath $(or $(CARGO_TARGET_DIR),target))/audit-logs
 DENY := $(CACHE)/cargo-deny-0.20.2
 
-.PHONY: help demo test lint bench generate build clean
+.PHONY: help demo grafana test lint bench generate build clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ build: ## Build the operator
 demo: ## Show the main job on a real node, with an incident (needs root; KEEP=1 stays up)
 	$(CARGO) build --locked --workspace --bins
 	$(or $(CARGO_TARGET_DIR),target)/debug/demo $(if $(KEEP),--keep)
+
+grafana: ## A real Grafana with the demo's dashboards and data sources, beside `make demo KEEP=1`; needs Docker
+	docker compose -f $(or $(CARGO_TARGET_DIR),target)/grafana/compose.yaml up
 
 test: ## Run every test, on the real API server, collector, Jaeger and Prometheus
 	$(CARGO) build --locked --workspace --all-targets
