@@ -52,7 +52,7 @@ fn everything_on() {
         "everything",
         &[("service.version", "2.1.0"), ("deployment.environment.name", "staging")],
     );
-    targets_are_up(&site, &site.prometheus("everything"), 4);
+    targets_are_up(&site, &site.prometheus("everything"), 5);
     site.rules_are_evaluated(&site.prometheus("everything"), 16);
     // Last: the collector closes a connection over which nothing goes for a minute and a half.
     logs_arrive(&site, "everything");
