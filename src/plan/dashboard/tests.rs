@@ -209,6 +209,34 @@ fn uid_and_title_are_unique_and_stay() {
     assert_eq!(board["uid"], "cbc289fb642f97bd");
 }
 
+/// Two with one uid, title or file name make Grafana stop loading dashboards altogether.
+#[test]
+fn two_hundred_profiles_share_no_uid_title_or_file() {
+    let mut profile = everything();
+    profile.service.name = "s".repeat(63);
+    let (mut uids, mut titles, mut files) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    // The longest names, which differ at their ends, and pairs that read alike when they are put together.
+    let long = (0..150).map(|number| {
+        (format!("{}{:03}", "n".repeat(60), number / 2), format!("{}{:03}", "p".repeat(42), number))
+    });
+    let alike = (0..50).map(|cut| {
+        let name = "a-".repeat(51);
+        (name[..=2 * cut].to_owned(), name[2 * cut + 2..].trim_end_matches('-').to_owned())
+    });
+    for (namespace, name) in long.chain(alike) {
+        (profile.namespace, profile.name) = (namespace, name);
+        for child in plan(&profile).expect("a plan") {
+            let board: Value = serde_json::from_str(text(&child)).expect("JSON");
+            let file = child.body["data"].as_object().and_then(|data| data.keys().next()).expect("a file");
+            let at = format!("{}/{}: {}", profile.namespace, profile.name, child.name);
+            assert!(uids.insert(board["uid"].to_string()), "uid of {at}");
+            assert!(titles.insert(board["title"].to_string()), "title of {at}");
+            assert!(files.insert(file.clone()), "file of {at}");
+        }
+    }
+    assert_eq!(uids.len(), 800);
+}
+
 #[test]
 fn the_longest_names_fit() {
     let mut profile = everything();

@@ -1,6 +1,7 @@
 //! What the panels of each dashboard ask and say.
 
 use super::*;
+use crate::validate::Slo;
 
 #[test]
 fn every_type_of_instrument_has_its_panels() {
@@ -78,7 +79,7 @@ fn descriptions_are_only_shown() {
 }
 
 #[test]
-fn a_hundred_instruments_fit_easily() {
+fn as_many_instruments_and_slos_as_there_may_be_fit() {
     let mut profile = everything();
     let metrics = profile.metrics.as_mut().expect("metrics");
     let mut instrument = metrics.instruments[1].clone();
@@ -89,6 +90,10 @@ fn a_hundred_instruments_fit_easily() {
             instrument.name = format!("n{number:02}{}", "n".repeat(125));
             instrument.clone()
         })
+        .collect();
+    let slo = profile.slos[0].clone();
+    profile.slos = (0..20)
+        .map(|number| Slo { name: format!("s{number:02}{}", "s".repeat(60)), ..slo.clone() })
         .collect();
     for child in plan(&profile).expect("a plan") {
         let bytes = text(&child).len();
