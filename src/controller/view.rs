@@ -66,10 +66,11 @@ impl View {
     #[must_use]
     pub fn conditions(&self) -> Vec<ProfileCondition> {
         let mut all = Vec::new();
-        for profile in self.decoded() {
+        let stored = self.stored();
+        for profile in decoded(&stored) {
             let namespace = profile.metadata.namespace.clone().unwrap_or_default();
             let name = profile.name_any();
-            all.extend(status::present(&profile).conditions.into_iter().map(|condition| ProfileCondition {
+            all.extend(status::present(profile).conditions.into_iter().map(|condition| ProfileCondition {
                 namespace: namespace.clone(),
                 profile: name.clone(),
                 condition: condition.kind,
@@ -87,8 +88,9 @@ impl View {
     /// (state, number) of the pods of all profiles together.
     #[must_use]
     pub fn pods(&self) -> [(&'static str, i64); 4] {
-        let statuses = self.decoded().into_iter().map(|profile| status::present(&profile));
-        let counts: Vec<_> = statuses.filter_map(|status| status.sidecar).collect();
+        let stored = self.stored();
+        let counts: Vec<_> =
+            decoded(&stored).filter_map(|profile| status::present(profile).sidecar).collect();
         let sum = |of: fn(&SidecarStatus) -> i32| counts.iter().map(|counts| i64::from(of(counts))).sum();
         [
             ("injected", sum(|counts| counts.injected)),
@@ -98,9 +100,8 @@ impl View {
         ]
     }
 
-    fn decoded(&self) -> Vec<TelemetryProfile> {
-        let profiles = self.stores().iter().flat_map(Store::state).collect::<Vec<_>>();
-        profiles.iter().filter_map(|stored| stored.0.as_ref().ok().cloned()).collect()
+    fn stored(&self) -> Vec<Arc<StoredProfile>> {
+        self.stores().iter().flat_map(Store::state).collect()
     }
 
     fn stores(&self) -> Vec<Store<StoredProfile>> {
@@ -111,4 +112,9 @@ impl View {
     pub(super) fn set_store(&self, scope: Option<String>, store: Store<StoredProfile>) {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).insert(scope, store);
     }
+}
+
+/// The profiles that could be read.
+fn decoded(stored: &[Arc<StoredProfile>]) -> impl Iterator<Item = &TelemetryProfile> {
+    stored.iter().filter_map(|stored| stored.0.as_ref().ok())
 }

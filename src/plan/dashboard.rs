@@ -115,10 +115,7 @@ fn child(profile: &ValidatedProfile, dashboards: &Dashboards, view: View) -> Res
     }
     let folder = |annotation: &str| (annotation.to_owned(), dashboards.folder.clone());
     metadata.annotations = Some(FOLDER_ANNOTATIONS.into_iter().map(folder).collect());
-    let labels = metadata.labels.get_or_insert_default();
-    for (label, value) in &dashboards.labels {
-        labels.entry(label.clone()).or_insert_with(|| value.clone());
-    }
+    meta::add_labels(&mut metadata, &dashboards.labels);
     // The sidecar writes the files of the whole cluster into one directory. No name has a dot: `a-b`/`c` is not `a`/`b-c`.
     let file = format!("{}.{}.{}.json", profile.namespace, profile.name, view.as_str());
     pod::config_map(metadata, BTreeMap::from([(file, text)]))
@@ -186,21 +183,9 @@ fn time_from(profile: &ValidatedProfile, view: View) -> String {
 /// Links to the profile's other dashboards, which take the time and the chosen data sources along.
 fn links(profile: &ValidatedProfile, view: View) -> Value {
     let others = View::of(profile).into_iter().filter(|other| *other != view);
-    let link = |other: View| {
-        json!({
-            "asDropdown": false,
-            "icon": "dashboard",
-            "includeVars": true,
-            "keepTime": true,
-            "tags": [],
-            "targetBlank": false,
-            "title": other.title(),
-            "tooltip": title(profile, other),
-            "type": "link",
-            "url": format!("/d/{}", uid(profile, other)),
-        })
-    };
-    others.map(link).collect()
+    others
+        .map(|other| layout::link(other.title(), &title(profile, other), &uid(profile, other), true))
+        .collect()
 }
 
 #[cfg(test)]

@@ -139,10 +139,7 @@ pub fn plan(profile: &ValidatedProfile) -> Result<Vec<Child>, PlanError> {
         return Ok(Vec::new());
     }
     let mut metadata = named("datasources");
-    let labels = metadata.labels.get_or_insert_default();
-    for (label, value) in &wanted.labels {
-        labels.entry(label.clone()).or_insert_with(|| value.clone());
-    }
+    meta::add_labels(&mut metadata, &wanted.labels);
     let mut content = json!({ "apiVersion": 1, "datasources": sources });
     escape(&mut content);
     let file = format!("{}.{}.datasources.yaml", profile.namespace, profile.name);
@@ -223,7 +220,7 @@ fn span_queries(profile: &ValidatedProfile) -> [(&'static str, String); 3] {
     let seconds = profile.metrics.as_ref().map_or(0, |metrics| metrics.interval_seconds * 4).max(300);
     let rate = |metric: String, failed: bool| {
         let selector = Selector::new(&metric)
-            .with_matcher("namespace", "=", profile.namespace.as_str())
+            .in_namespace(&profile.namespace)
             .with_matcher("job", "=", scrape::collector_job(profile))
             .with_matcher("span_name", "=", "${__span.name}");
         let selector =

@@ -106,16 +106,22 @@ pub fn object_meta(profile: &ValidatedProfile, component: Component) -> ObjectMe
     named_meta(profile, component, child_name(profile, component))
 }
 
-/// Metadata of the child `<profile>-<component>` with the labels by which a Prometheus object selects it. Ours stay ours:
-/// nobody finds the child without them.
+/// Metadata of the child `<profile>-<component>` with the labels by which a Prometheus object selects it.
 #[must_use]
 pub fn monitor_meta(profile: &ValidatedProfile, component: Component) -> ObjectMeta {
     let mut metadata = object_meta(profile, component);
-    let labels = metadata.labels.get_or_insert_default();
-    for (label, value) in profile.metrics.iter().flat_map(|metrics| &metrics.labels) {
-        labels.entry(label.clone()).or_insert_with(|| value.clone());
+    if let Some(metrics) = &profile.metrics {
+        add_labels(&mut metadata, &metrics.labels);
     }
     metadata
+}
+
+/// Adds a user's labels. Ours stay ours: nobody finds the child without them.
+pub fn add_labels(metadata: &mut ObjectMeta, more: &BTreeMap<String, String>) {
+    let labels = metadata.labels.get_or_insert_default();
+    for (label, value) in more {
+        labels.entry(label.clone()).or_insert_with(|| value.clone());
+    }
 }
 
 /// Metadata of a child with a name of its own.

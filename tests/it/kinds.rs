@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use telemetry_operator::kinds::ChildKind;
 use testbed::Part;
 
 use crate::common::*;
@@ -87,34 +88,26 @@ async fn a_kind_that_is_asked_for_and_not_served_is_named() {
     assert_eq!(condition(&profile, "Ready").0, "False");
 }
 
-/// The Grafana Operator's CRDs are not to be had from a package registry. These stand for them: the same names, any content.
-pub const GRAFANA: &str = "
+/// The Grafana Operator's CRDs are not to be had from a package registry. This stands for one of them: the same names, any content.
+pub fn grafana_crd(kind: ChildKind) -> String {
+    let (kind, plural) = (kind.name(), kind.plural());
+    format!(
+        "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: grafanadashboards.grafana.integreatly.org}
+metadata: {{name: {plural}.grafana.integreatly.org}}
 spec:
   group: grafana.integreatly.org
-  names: {kind: GrafanaDashboard, plural: grafanadashboards}
+  names: {{kind: {kind}, plural: {plural}}}
   scope: Namespaced
   versions:
   - name: v1beta1
     served: true
     storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: grafanadatasources.grafana.integreatly.org}
-spec:
-  group: grafana.integreatly.org
-  names: {kind: GrafanaDatasource, plural: grafanadatasources}
-  scope: Namespaced
-  versions:
-  - name: v1beta1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    )
+}
 
 /// With all optional kinds served: each is written and repaired, and a foreign object under each of their names is left alone.
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +117,9 @@ async fn objects_of_optional_kinds_are_children_like_the_others() {
     for plural in ["servicemonitors", "podmonitors", "prometheusrules"] {
         cluster.plane.apply(&crd(plural)).expect("the CRD is accepted");
     }
-    cluster.plane.apply(GRAFANA).expect("the CRD is accepted");
+    for kind in [ChildKind::GrafanaDashboard, ChildKind::GrafanaDatasource] {
+        cluster.plane.apply(&grafana_crd(kind)).expect("the CRD is accepted");
+    }
     let kinds = [
         "servicemonitors.monitoring.coreos.com",
         "podmonitors.monitoring.coreos.com",

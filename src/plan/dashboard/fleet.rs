@@ -43,18 +43,8 @@ fn dashboard(name: &str, text: &str, other: &str) -> Result<Value, PlanError> {
     let panels = layout::place(rows, &look.panels)?;
     let mut variables = layout::used_variables(look.variables, &panels);
     variables.extend(template.variables);
-    let link = json!({
-        "asDropdown": false,
-        "icon": "dashboard",
-        "includeVars": false,
-        "keepTime": true,
-        "tags": [],
-        "targetBlank": false,
-        "title": if other == "fleet" { "All profiles" } else { "Operator" },
-        "tooltip": "",
-        "type": "link",
-        "url": format!("/d/{other}-uid"),
-    });
+    let other_title = if other == "fleet" { "All profiles" } else { "Operator" };
+    let link = layout::link(other_title, "", &format!("{other}-uid"), false);
     let mut dashboard: Map<String, Value> = look.dashboard;
     dashboard.extend([
         ("uid".to_owned(), format!("{name}-uid").into()),

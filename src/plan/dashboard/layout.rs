@@ -1,4 +1,5 @@
-//! Where panels go and what follows from it: position, id, defaults of their type, data sources of their targets. Pure.
+//! Where panels go and what follows from it: position, id, defaults of their type, data sources of their targets; links between
+//! dashboards. Pure.
 
 use std::collections::BTreeMap;
 
@@ -95,6 +96,22 @@ fn merge(base: Value, over: Value) -> Value {
         }
         (_, over) => over,
     }
+}
+
+/// A link from a dashboard to the one with this uid, which takes the time along, and on request the variables.
+pub(super) fn link(title: &str, tooltip: &str, uid: &str, with_variables: bool) -> Value {
+    json!({
+        "asDropdown": false,
+        "icon": "dashboard",
+        "includeVars": with_variables,
+        "keepTime": true,
+        "tags": [],
+        "targetBlank": false,
+        "title": title,
+        "tooltip": tooltip,
+        "type": "link",
+        "url": format!("/d/{uid}"),
+    })
 }
 
 /// The variables that the panels use, themselves or through other variables.

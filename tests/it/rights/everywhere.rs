@@ -9,7 +9,7 @@ use telemetry_operator::kinds::ChildKind;
 
 use super::granted::{granted, uncovered, unused};
 use super::*;
-use crate::kinds::{GRAFANA, crd};
+use crate::kinds::{crd, grafana_crd};
 use crate::sidecars;
 
 /// It looks at the labels of namespaces.
@@ -36,7 +36,9 @@ async fn start() -> (Cluster, Client) {
     let cluster = Cluster::start();
     for kind in OPTIONAL {
         let (plural, group) = kind.split_once('.').expect("a group");
-        let definition = if group == "monitoring.coreos.com" { crd(plural) } else { GRAFANA.to_owned() };
+        let grafana =
+            ChildKind::ALL.into_iter().find(|kind| kind.plural() == plural && group.starts_with("grafana"));
+        let definition = grafana.map_or_else(|| crd(plural), grafana_crd);
         cluster.plane.apply(&definition).expect("the CRD is accepted");
     }
     for kind in OPTIONAL {
