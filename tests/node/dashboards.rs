@@ -53,12 +53,9 @@ fn every_query_of_every_panel_has_an_answer() {
     print(&incident);
 
     // Nothing is excused that has an answer while all is well.
-    let excused = |answers: &[Answer]| {
-        let said = answers.iter().filter(|answer| answer.no_value.is_some() && answer.choice.is_empty());
-        said.map(|answer| answer.panel.clone()).collect::<BTreeSet<_>>()
-    };
-    for panel in excused(&calm) {
-        let empty = calm.iter().any(|answer| answer.panel == panel && answer.size == 0);
+    let excused = calm.iter().filter(|answer| answer.no_value.is_some() && answer.choice.is_empty());
+    for panel in excused.map(|answer| &answer.panel).collect::<BTreeSet<_>>() {
+        let empty = calm.iter().any(|answer| answer.panel == *panel && answer.size == 0);
         assert!(empty, "{panel} says what an empty answer means, and has never been empty");
     }
 }

@@ -112,7 +112,7 @@ fn ask_target(
     sources: &Sources,
     range: TimeRange,
 ) -> Result<Answer> {
-    let target = choice.fill(target)?;
+    let target = choice.fill(target);
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let no_value = panel["fieldConfig"]["defaults"]["noValue"].as_str();
     let (query, size) = source::ask(&target, sources, range)?;

@@ -28,16 +28,13 @@ impl Choice {
     }
 
     /// The target with the values in the place of their variables.
-    pub fn fill(&self, target: &Value) -> Result<Value> {
-        Ok(match target {
+    pub fn fill(&self, target: &Value) -> Value {
+        match target {
             Value::String(text) => Value::String(self.fill_text(text)),
-            Value::Array(list) => list.iter().map(|item| self.fill(item)).collect::<Result<_>>()?,
-            Value::Object(map) => {
-                let filled = map.iter().map(|(key, value)| Ok((key.clone(), self.fill(value)?)));
-                Value::Object(filled.collect::<Result<_>>()?)
-            }
+            Value::Array(list) => list.iter().map(|item| self.fill(item)).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), self.fill(value))).collect(),
             other => other.clone(),
-        })
+        }
     }
 
     fn fill_text(&self, text: &str) -> String {
